@@ -1,0 +1,83 @@
+"""What every script's command line shares: --config, --set, error lines, progress, the closing line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from artatlas import config as config_module
+from artatlas import store
+from artatlas.errors import UserError
+
+
+def run(
+    main: Callable[..., tuple[Path, str]],
+    doc: str | None,
+    add_arguments: Callable[[argparse.ArgumentParser], Any] | None = None,
+) -> None:
+    """Parses the command line, runs `main(config, **extra arguments)` and prints its summary. Never returns.
+
+    Exit codes: 0 done; 2 a mistake the user can fix (told on stderr, no traceback); 130 interrupted; 1 our bug.
+    """
+    start = time.perf_counter()
+    options = vars(_parser(doc, add_arguments).parse_args())
+    file, overrides = options.pop("config"), tuple(options.pop("set"))
+    try:
+        path, summary = main(config_module.load(file, overrides), **options)
+    except UserError as error:
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped: finished outputs are kept; run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+    print(f"{store.show(path)}: {summary}, {duration(time.perf_counter() - start)}")
+    sys.exit(0)
+
+
+def _parser(doc: str | None, add_arguments: Callable | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if add_arguments:
+        add_arguments(parser)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: the config.yaml beside the scripts)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value",
+        help="change one setting for this run, for example --set tsne.perplexity=20; may be given several times",
+    )  # fmt: skip
+    return parser
+
+
+def progress(items: Iterable | None = None, *, total: int | None = None, unit: str = "work", desc: str = "") -> Any:
+    """A tqdm bar with a rate on stderr; nothing where stderr is not a terminal."""
+    from tqdm import tqdm  # here, so that --help stays instant
+
+    return tqdm(items, total=total, unit=unit, desc=desc, disable=None, dynamic_ncols=True, leave=False)
+
+
+def notice(text: str) -> None:
+    """A line the user should see that is no error, on stderr so that stdout stays the closing line alone."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """8.3 s, 2 min 05 s, 1 h 02 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """1 work, 1,231 works."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def printable(name: str) -> str:
+    """A file's name on one line: line breaks and other control characters as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

@@ -1,0 +1,339 @@
+"""Reads config.yaml: the schema of the settings, strict YAML, and errors that name the fix.
+
+The schema holds types and ranges only. Defaults stand in config.yaml and nowhere else, so every key must be present
+there; a preset names the file it starts from with `base:` and lists what differs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from artatlas.errors import UserError
+
+DEFAULT_FILE = Path(__file__).resolve().parent.parent / "config.yaml"
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    # strict: "8" is not 8 and true is not 1. An int where a float is asked for is fine, as everywhere.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Paths(_Section):
+    images: Text
+    metadata: Text | None
+    outputs: Text
+
+
+class Images(_Section):
+    network_px: Annotated[int, Field(ge=32, le=2048)]
+    fit: Literal["squash", "crop", "pad"]
+    thumbnail_px: Annotated[int, Field(ge=16, le=4096)]
+    thumbnail_quality: Annotated[int, Field(ge=1, le=95)]
+    max_megapixels: Positive
+    filename_column: Text
+    path_pattern: Text | None
+
+    @field_validator("path_pattern")
+    @classmethod
+    def _has_fields(cls, pattern: str | None) -> str | None:
+        if pattern is not None and not re.search(r"\{[A-Za-z_]\w*\}", pattern):
+            raise ValueError('needs at least one {column}, for example "{style}/{artist}_{title}"')
+        return pattern
+
+
+class Vgg(_Section):
+    network: Literal["auto", "vgg19", "vgg16"]
+    weights: Text
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Content(_Section):
+    layer: Text
+    pooling: Literal["avg", "max"]
+    n_components: Count | None
+
+
+class Style(_Section):
+    layers: Annotated[list[Text], Field(min_length=1)]
+    normalizer: Literal["none", "hw", "chw"]
+    transform: Literal["none", "sqrt", "log1p"]
+    n_components: Count
+
+
+class Color(_Section):
+    space: Literal["rgb", "lab"]
+    bins: Annotated[int, Field(ge=2, le=32)]
+    transform: Literal["sqrt", "none"]
+
+
+class Tsne(_Section):
+    engine: Literal["opentsne", "sklearn"]
+    scaling: Literal["cosine", "mean_square", "min_max", "none"]
+    perplexity: Annotated[float, Field(ge=1)] | Literal["auto"]
+    early_exaggeration: Annotated[float, Field(ge=1)]
+    learning_rate: Positive | Literal["auto"]
+    n_iter: Count
+    initialization: Literal["pca", "random"]
+    seed: Seed
+
+
+class ParametricTsne(_Section):
+    map: Text
+    objective: Literal["kl", "regression"]
+    hidden: Annotated[list[Count], Field(min_length=1)]
+    optimizer: Literal["adam", "sgd"]
+    learning_rate: Positive
+    batch_size: Annotated[int, Field(ge=8)]
+    epochs: Count
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    seed: Seed
+
+
+class Grid(_Section):
+    method: Literal["rasterfairy", "lap"]
+    aspect_ratio: Positive
+    sample: Count | None
+    seed: Seed
+
+
+class Render(_Section):
+    tile_px: Annotated[int, Field(ge=1)]
+    fit: Literal["contain", "fill"]
+    gap_px: Annotated[int, Field(ge=0)]
+    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    format: Literal["jpg", "png"]
+    quality: Annotated[int, Field(ge=1, le=95)]
+    scatter_px: Annotated[int, Field(ge=64)]
+    scatter_thumbnail_px: Annotated[int, Field(ge=4)]
+    color_by: Text | None
+
+
+class Machine(_Section):
+    threads: Count | Literal["auto"]
+    batch_size: Count
+
+
+MapName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes an HDF5 group and part of file names
+Source = Literal["content", "style", "color"]
+
+
+class Config(_Section):
+    """All settings. `config.tsne.perplexity` is what config.yaml says under `tsne:` `perplexity:`."""
+
+    paths: Paths
+    images: Images
+    vgg: Vgg
+    content: Content
+    style: Style
+    color: Color
+    maps: Annotated[dict[MapName, Annotated[dict[Source, Positive], Field(min_length=1)]], Field(min_length=1)]
+    tsne: Tsne
+    parametric_tsne: ParametricTsne
+    grid: Grid
+    render: Render
+    machine: Machine
+
+    _flags: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The command-line flags that these settings came from, to hand on to another script."""
+        return self._flags
+
+    @property
+    def outputs(self) -> Path:
+        return Path(self.paths.outputs)
+
+    def command(self, script: str) -> str:
+        """The shell command that runs `script` with these settings, for error messages: `python build_tsne.py`."""
+        return shlex.join(["python", script, *self._flags])
+
+    def settings(self, sections: tuple[str, ...]) -> dict[str, Any]:
+        """The named sections as plain JSON values: what a stage's result depends on."""
+        whole = self.model_dump(mode="json")
+        return {section: whole[section] for section in sections}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML 1.2's reading of scalars (1e-3 is a number, yes and 012 are text), each key once, no aliases."""
+
+    yaml_implicit_resolvers: dict = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("bool", r"true|false", list("tf")),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+):
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def _read_yaml(text: str, name: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # a SafeLoader: it builds plain values only
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}, line {mark.line + 1}" if mark else name
+        raise UserError(f"{where}: {error.problem}. Correct that line.") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        raise UserError(f"{name}: is not readable as YAML ({reason}). Compare it with the shipped config.yaml.") from None
+
+
+def _read_file(file: Path, name: str) -> dict[str, Any]:
+    """One file's mapping, its `paths` made absolute: a path in a config file is relative to that file."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{name} does not exist. Name an existing file with --config.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error.strerror})"
+        raise UserError(f"{name}: {reason}. Name another file with --config.") from None
+    values = _read_yaml(text, name)
+    if not isinstance(values, dict):
+        raise UserError(f"{name}: is not a list of sections. Compare it with the shipped config.yaml.")
+    _resolve_paths(values, file.parent)
+    return values
+
+
+def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
+    paths = values.get("paths")
+    if isinstance(paths, dict):
+        for key, value in paths.items():
+            if isinstance(value, str) and value:
+                paths[key] = str(folder.resolve() / Path(value).expanduser())
+    vgg = values.get("vgg")
+    if isinstance(vgg, dict) and isinstance(vgg.get("weights"), str) and vgg["weights"] not in ("imagenet", "random"):
+        vgg["weights"] = str(folder.resolve() / Path(vgg["weights"]).expanduser())
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes` over `base`, key by key within a section. `maps` is one value: a preset states all its maps."""
+    merged = dict(base)
+    for section, values in changes.items():
+        if section != "maps" and isinstance(values, dict) and isinstance(base.get(section), dict):
+            merged[section] = {**base[section], **values}
+        else:
+            merged[section] = values
+    return merged
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    section, _, name = key.strip().partition(".")
+    if not equals or not section or (not name and section != "maps"):
+        raise UserError(f"--set {text}: is not section.key=value. Write for example --set tsne.perplexity=20")
+    parsed = _read_yaml(value, f"--set {key}")
+    changes = {section: {name: parsed} if name else parsed}
+    _resolve_paths(changes, Path.cwd())  # a path typed in a shell is relative to where the shell is
+    return changes
+
+
+def load(file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
+    """Reads a config file and applies `--set` overrides ("section.key=value").
+
+    Raises UserError listing every problem at once: unknown keys with the closest match, missing keys, wrong types.
+    """
+    file = file or DEFAULT_FILE
+    name = str(file) if file != DEFAULT_FILE else DEFAULT_FILE.name
+    values = _read_file(file, name)
+    if "base" in values:
+        base = values.pop("base")
+        if not isinstance(base, str):
+            raise UserError(f"{name}: base: {base!r} is not a file name. Write base: ../config.yaml")
+        base_file = file.parent / base
+        values = _merge(_read_file(base_file, str(base_file)), values)
+    for override in overrides:
+        values = _merge(values, _parse_override(override))
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        explained = dict.fromkeys(_explain(problem) for problem in _join_unions(error.errors()))
+        raise UserError(*[f"{name}: {problem}" for problem in explained]) from None
+    flags = [] if file == DEFAULT_FILE else ["--config", str(file)]
+    for override in overrides:
+        flags += ["--set", override]
+    config._flags = tuple(flags)
+    if config.parametric_tsne.map not in config.maps:
+        raise UserError(
+            f"{name}: parametric_tsne.map: {config.parametric_tsne.map} is not one of the maps"
+            f" ({', '.join(config.maps)}). Name one of them."
+        )
+    return config
+
+
+def _location(problem: Any) -> list[str]:
+    # A union such as `float | "auto"` reports its branches as extra location parts; the key is what precedes them.
+    branches = ("literal[", "constrained-", "float", "int", "str", "[key]")
+    return [str(part) for part in problem["loc"] if not str(part).startswith(branches)]
+
+
+def _join_unions(problems: list[Any]) -> list[Any]:
+    """A value that fits no branch of a union is one problem, not one per branch."""
+    joined: dict[str, Any] = {}
+    for problem in problems:
+        key = ".".join(_location(problem))
+        if key in joined:
+            joined[key] = {**joined[key], "msg": f"{joined[key]['msg']}, or {_reason(problem)}"}
+        else:
+            joined[key] = problem
+    return list(joined.values())
+
+
+def _reason(problem: Any) -> str:
+    words = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+    return words.removeprefix("List ").removeprefix("should ").replace("be a valid number", "be a number")
+
+
+def _explain(problem: Any) -> str:
+    """One pydantic problem as "tsne.perplxty is not a setting. Did you mean tsne.perplexity?"."""
+    location = _location(problem)
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(key, known, n=1)
+        return f"{key} is not a setting. " + (f"Did you mean {close[0]}?" if close else "Remove it.")
+    if problem["type"] == "missing":
+        return f"{key} is missing. Copy its line from the shipped config.yaml."
+    if problem["type"] in ("model_type", "model_attributes_type"):
+        return f"{key}: {problem['input']!r} is not a section. Write its keys indented below it."
+    if problem["type"] == "value_error":
+        return f"{key}: {problem['input']!r} {_reason(problem)}."
+    return f"{key}: {problem['input']!r} should {_reason(problem)}. The shipped config.yaml tells its meaning."
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    if not location:
+        return list(Config.model_fields)
+    field = Config.model_fields.get(location[0])
+    if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        return [f"{location[0]}.{name}" for name in field.annotation.model_fields]
+    return []

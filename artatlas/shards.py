@@ -1,0 +1,100 @@
+"""Long computations in shards of rows, so that a stopped run goes on with the missing ones.
+
+A shard is one .npy file (.npz where it holds several arrays), written whole or not at all, in a folder named by the
+fingerprint of what is being computed: a change of settings or inputs is another folder, so a stale shard can never be
+picked up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from artatlas import cli, store
+from artatlas.errors import UserError
+
+ROWS = 1024  # rows a shard: a few hundred MB at most, some minutes of VGG on a CPU
+
+
+def folder_for(output: Path, fingerprint: str) -> Path:
+    """Where the shards of `output` lie. Shards of the same output with another fingerprint are removed."""
+    prefix = f".{output.stem}-shards-"
+    folder = output.with_name(prefix + fingerprint[:16])
+    for other in output.parent.glob(prefix + "*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def slices(n_rows: int, rows: int = ROWS) -> list[slice]:
+    return [slice(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)]
+
+
+def compute(folder: Path, n_rows: int, work: Callable[[slice], Iterator[np.ndarray]], desc: str) -> list[Path]:
+    """Computes the shards that are not there yet; returns the path of every shard in order of rows.
+
+    `work(rows)` yields blocks of results for a slice of rows; joined, a block per row of the slice.
+    """
+    paths = []
+    with cli.progress(total=n_rows, desc=desc) as bar:
+        for rows in slices(n_rows):
+            path = folder / f"{rows.start:09d}.npy"
+            if path.exists():
+                bar.update(rows.stop - rows.start)
+                bar.initial += rows.stop - rows.start  # a resumed run's rate counts only what it computed itself
+            else:
+                blocks = []
+                for block in work(rows):
+                    blocks.append(block)
+                    bar.update(len(block))
+                _save(path, np.concatenate(blocks))
+            paths.append(path)
+    return paths
+
+
+def load(path: Path) -> np.ndarray:
+    """A shard, memory-mapped and read-only."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Writes a shard of several arrays, an .npz file; none of them may hold Python objects."""
+    _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # numpy's own flag is typed along
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    _write(path, lambda file: np.save(file, array, allow_pickle=False))
+
+
+def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{store.show(path)}: could not be written ({error.strerror or error}). Free some space or set paths.outputs"
+        " to another folder; then run the same command again: what is done is kept."
+    )
+
+
+def remove(folder: Path) -> None:
+    """Called once the stage's own file is complete."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,38 @@
+"""The stages in the order they run: which script writes which output, from what, under which settings.
+
+This is a table, not machinery: `store` needs it to name the command that repairs a file, `run_all.py` to know
+the order, and a reader to see the whole pipeline at a glance.
+"""
+
+from dataclasses import dataclass
+
+SOURCES = ("content", "style", "color")  # the embeddings that a map may be drawn from
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str  # also the `stage` attribute of the output
+    script: str
+    output: str  # below paths.outputs: a file, or a folder holding a recipe.json
+    reads: tuple[str, ...]  # names of earlier stages; only those that `maps:` mentions are really opened
+    sections: tuple[str, ...]  # of config.yaml: a change there makes the output out of date
+
+
+STAGES = (
+    Stage("images", "prepare_images.py", "images.h5", (), ("images",)),
+    Stage("content", "extract_content.py", "content.h5", ("images",), ("vgg", "content")),
+    Stage("style", "extract_style.py", "style.h5", ("images",), ("vgg", "style")),
+    Stage("color", "extract_color.py", "color.h5", ("images",), ("color",)),
+    Stage("tsne", "build_tsne.py", "tsne.h5", SOURCES, ("maps", "tsne")),
+    Stage("parametric_tsne", "train_parametric_tsne.py", "parametric_tsne.h5", (*SOURCES, "tsne"),
+          ("parametric_tsne",)),
+    Stage("grid", "tsne_to_grid.py", "grid.h5", ("tsne",), ("grid",)),
+    Stage("pictures", "render_grid.py", "pictures", ("grid", "tsne", "images"), ("render",)),
+)  # fmt: skip
+
+# Run by hand with files of the user's own, so not part of run_all.py.
+ON_REQUEST = (
+    Stage("placed", "place_images.py", "placed.h5", ("parametric_tsne", "content", "style", "color"), ()),
+)  # fmt: skip
+
+BY_NAME = {stage.name: stage for stage in (*STAGES, *ON_REQUEST)}

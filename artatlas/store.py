@@ -1,0 +1,339 @@
+"""The HDF5 contract between stages: the only module that opens HDF5 for writing, and the one that judges freshness.
+
+Writing is all or nothing: a temporary file in the same folder, checked against the schema below, flushed to the disk,
+then renamed over the old one. Reading checks that a file is whole, of the right stage, made with the settings that
+config.yaml holds now and from inputs that are still there unchanged; a contradiction names the command to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from artatlas.config import Config
+from artatlas.errors import UserError
+from artatlas.reduce import Pca
+from artatlas.stages import BY_NAME
+
+SCHEMA_VERSION = 1
+TEXT = h5py.string_dtype("utf-8")
+_CHECK_BYTES = 64 << 20  # how much of a dataset is looked at in one go when it is checked
+
+# What each stage's file must hold: dataset -> (shape, numpy kind). A letter in a shape is a length that must be the
+# same wherever it stands in the file; None is any length. "*" stands for every group (one per map, or per column).
+Schema = dict[str, tuple[tuple[str | int | None, ...], str]]
+_EMBEDDINGS: Schema = {"image_ids": (("N",), "O"), "embeddings": (("N", "D"), "f4")}
+_PCA: Schema = {"pca/mean": (("P",), "f4"), "pca/components": (("D", "P"), "f4")}
+SCHEMAS: dict[str, Schema] = {
+    "images": {
+        "image_ids": (("N",), "O"),
+        "pixels": (("N", "S", "S", 3), "u1"),
+        "thumbnails": (("N",), "O"),
+        "width": (("N",), "i4"),
+        "height": (("N",), "i4"),
+        "duplicate_of": (("N",), "O"),
+        "skipped/image_ids": (("K",), "O"),
+        "skipped/reason": (("K",), "O"),
+    },
+    "content": _EMBEDDINGS,
+    "style": _EMBEDDINGS | _PCA,
+    "color": _EMBEDDINGS,
+    "tsne": {"image_ids": (("N",), "O"), "*/coordinates": (("N", 2), "f4")},
+    "parametric_tsne": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4"), "is_test": (("N",), "b1")},
+    "placed": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4")},
+    "grid": {"image_ids": (("N",), "O"), "*/cells": (("N", 2), "i4")},
+}
+
+
+def fingerprint(stage: str, recipe: dict, inputs: dict[str, str], identity: Sequence[Sequence] = ()) -> str:
+    """SHA-256 (hex) of everything that decides a stage's result.
+
+    `identity` is for the first stage only: what the files outside the pipeline are, as JSON values.
+    """
+    whole = [stage, SCHEMA_VERSION, recipe, inputs, list(identity)]
+    text = json.dumps(whole, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def create(
+    path: Path, stage: str, recipe: dict, inputs: dict[str, str], identity: Sequence[Sequence] = ()
+) -> Iterator[h5py.File]:
+    """Yields a new HDF5 file to fill; when the block ends without an error it takes the place of `path`.
+
+    The file appears whole or not at all: on any failure, a kill included, what stood at `path` before is untouched.
+
+    Raises
+    ------
+    ValueError: what was written breaks the stage's schema (a bug of ours, hence not a UserError).
+    UserError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")  # one fixed name, so that a killed run leaves at most one behind
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(temporary, "w") as h5:
+            yield h5
+            _check_schema(h5, stage)
+            h5.attrs["stage"] = stage
+            h5.attrs["schema_version"] = SCHEMA_VERSION
+            h5.attrs["recipe"] = json.dumps(recipe, sort_keys=True)
+            h5.attrs["inputs"] = json.dumps(inputs, sort_keys=True)
+            h5.attrs["fingerprint"] = fingerprint(stage, recipe, inputs, identity)
+            h5.attrs["created"] = _now()
+            h5.attrs["versions"] = json.dumps(_versions(), sort_keys=True)
+        replace(temporary, path)
+    except OSError as error:
+        # h5py reports a full disk as an OSError without errno, so the words have to do.
+        reason = error.strerror or str(error).splitlines()[0]
+        raise UserError(
+            f"{show(path)}: could not be written ({reason}). Free some space or set paths.outputs to another folder;"
+            " the file that was there before is untouched."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path to write a file to, which takes the place of `path` when the block ends without an error.
+
+    For files beside an HDF5 output: a table, a picture. Raises UserError where the file cannot be written.
+    """
+    temporary = path.with_name(f".tmp-{path.name}")  # ends like `path`, for libraries that go by the ending
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{show(path)}: could not be written ({error.strerror or error}). Free some space or set paths.outputs to"
+            " another folder."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Flushes `temporary` to the disk and renames it to `path`, so that a power loss leaves one or the other."""
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def create_folder(
+    path: Path, stage: str, recipe: dict, inputs: dict[str, str]
+) -> Iterator[Path]:
+    """Like `create`, for a stage that writes pictures: yields an empty folder that takes the place of `path`.
+
+    A recipe.json beside the pictures tells what they were made from.
+    """
+    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        attributes = {
+            "stage": stage, "schema_version": SCHEMA_VERSION, "recipe": recipe, "inputs": inputs,
+            "fingerprint": fingerprint(stage, recipe, inputs), "created": _now(), "versions": _versions(),
+        }  # fmt: skip
+        (temporary / "recipe.json").write_text(json.dumps(attributes, indent=1, sort_keys=True), encoding="utf-8")
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)  # a folder cannot be renamed over a full one; `old` is what a crash here leaves
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"{show(path)}: could not be written ({error.strerror or error}). Free some space or set paths.outputs to"
+            " another folder."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+
+
+@contextmanager
+def open_output(config: Config, name: str) -> Iterator[h5py.File]:
+    """Yields the output of an earlier stage, opened for reading and known to be whole and up to date.
+
+    Raises UserError naming the command to run where it is missing, broken, of another stage, made with other settings
+    than config.yaml holds now, or older than what it was made from.
+    """
+    attributes(config, name)
+    path = config.outputs / BY_NAME[name].output
+    with h5py.File(path, "r") as h5:
+        yield h5
+
+
+def attributes(config: Config, name: str) -> dict[str, Any]:
+    """The root attributes of a stage's output (recipe and inputs parsed), after all checks of `open_output`."""
+    stage = BY_NAME[name]
+    path = config.outputs / stage.output
+    run = f"Run: {config.command(stage.script)}"
+    if not path.exists():
+        raise UserError(f"{show(path)} does not exist. {run}")
+    found = _read_attributes(path, run)
+    if found.get("stage") != name:
+        raise UserError(f"{show(path)} is not the output of {stage.script} (it is {found.get('stage')}). {run}")
+    if found["schema_version"] != SCHEMA_VERSION:
+        raise UserError(
+            f"{show(path)} has schema version {found['schema_version']}, this artatlas writes {SCHEMA_VERSION}. {run}"
+        )
+    changed = _changed_setting(found["recipe"].get("settings", {}), config.settings(stage.sections))
+    if changed:
+        key, old, new = changed
+        raise UserError(f"{show(path)} was made with {key}: {old}, the settings now say {new}. {run}")
+    for upstream, made_from in found["inputs"].items():
+        upstream_path = config.outputs / BY_NAME[upstream].output
+        # A deleted input contradicts nothing: images.h5 is large, and its embeddings stand without it.
+        if upstream_path.exists() and attributes(config, upstream)["fingerprint"] != made_from:
+            raise UserError(f"{show(path)} was made from an older {show(upstream_path)}. {run}")
+    return found
+
+
+def why_stale(config: Config, name: str) -> str | None:
+    """None where a stage's output is up to date, else the reason why not (the text of the error)."""
+    try:
+        found = attributes(config, name)
+    except UserError as error:
+        return str(error)
+    missing = [name for name in found["inputs"] if not (config.outputs / BY_NAME[name].output).exists()]
+    return f"{missing[0]} is missing" if missing else None
+
+
+def _read_attributes(path: Path, run: str) -> dict[str, Any]:
+    try:
+        if path.is_dir():
+            return json.loads((path / "recipe.json").read_text(encoding="utf-8"))
+        with h5py.File(path, "r") as h5:
+            found = dict(h5.attrs)
+        return {**found, "recipe": json.loads(found["recipe"]), "inputs": json.loads(found["inputs"])}
+    except OSError as error:
+        raise UserError(f"{show(path)} cannot be read ({str(error).splitlines()[0]}). {run}") from None
+    except (KeyError, ValueError):
+        raise UserError(f"{show(path)} was not written by artatlas. Move it away, then {run[0].lower()}{run[1:]}") from None
+
+
+def _changed_setting(old: dict, new: dict, prefix: str = "") -> tuple[str, str, str] | None:
+    """The first setting that differs between two nested mappings, as (dotted key, old value, new value)."""
+    for key in [*new, *[key for key in old if key not in new]]:
+        was, now = old.get(key, "nothing"), new.get(key, "nothing")
+        if isinstance(was, dict) and isinstance(now, dict):
+            if inner := _changed_setting(was, now, f"{prefix}{key}."):
+                return inner
+        elif was != now:
+            return f"{prefix}{key}", _plain(was), _plain(now)
+    return None
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value).replace('"', "")
+
+
+def show(path: Path | str) -> str:
+    """A path as the user would type it: relative to the working folder where it lies below it, with forward slashes."""
+    path = Path(path)
+    try:
+        return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def read_ids(h5: h5py.Group) -> np.ndarray:
+    """`image_ids` as an (N,) array of str objects."""
+    return h5["image_ids"].asstr()[:]
+
+
+def write_ids(h5: h5py.Group, image_ids: np.ndarray) -> None:
+    h5.create_dataset("image_ids", data=np.asarray(image_ids, dtype=object), dtype=TEXT)
+
+
+def write_pca(h5: h5py.Group, pca: Pca) -> None:
+    """A fitted PCA as the group `pca`: embeddings = (vectors - mean) @ components.T"""
+    h5["pca/mean"], h5["pca/components"] = pca.mean, pca.components
+    h5["pca/explained_variance"] = pca.explained_variance
+    h5["pca"].attrs["explained_variance_ratio"] = pca.explained_variance_ratio
+
+
+def read_pca(h5: h5py.Group) -> Pca | None:
+    if "pca" not in h5:
+        return None
+    group = h5["pca"]
+    ratio = float(group.attrs["explained_variance_ratio"])
+    return Pca(group["mean"][:], group["components"][:], group["explained_variance"][:], ratio)
+
+
+def rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Row in `ids` of every id in `wanted`, (N,) int64: how files are joined, never by position.
+
+    Raises KeyError for an id that is not there; callers join on ids that they know to be common.
+    """
+    row = {image_id: i for i, image_id in enumerate(ids)}
+    return np.fromiter((row[image_id] for image_id in wanted), dtype=np.int64, count=len(wanted))
+
+
+def _check_schema(h5: h5py.File, stage: str) -> None:
+    lengths: dict[str, int] = {}
+    for pattern, (shape, kind) in SCHEMAS[stage].items():
+        names = [pattern]
+        if pattern.startswith("*/"):
+            names = [f"{group}/{pattern[2:]}" for group in h5 if isinstance(h5[group], h5py.Group)]
+        for name in names:
+            if name not in h5:
+                raise ValueError(f"{stage}: dataset {name} is missing")
+            _check_dataset(h5[name], shape, kind, lengths)
+
+
+def _check_dataset(dataset: h5py.Dataset, shape: tuple, kind: str, lengths: dict[str, int]) -> None:
+    name = dataset.name
+    expected = np.dtype(kind) if kind != "O" else np.dtype(object)
+    if dataset.dtype != expected:
+        raise ValueError(f"{name} is {dataset.dtype}, the schema says {expected}")
+    if len(dataset.shape) != len(shape):
+        raise ValueError(f"{name} has shape {dataset.shape}, the schema says {shape}")
+    for length, symbol in zip(dataset.shape, shape, strict=True):
+        wanted = lengths.setdefault(symbol, length) if isinstance(symbol, str) else symbol
+        if wanted is not None and length != wanted:
+            raise ValueError(f"{name} has shape {dataset.shape}, the schema says {shape} with {symbol} = {wanted}")
+    if dataset.dtype.kind == "f" and dataset.size:
+        rows = max(1, _CHECK_BYTES // max(1, dataset[:1].nbytes))
+        for start in range(0, dataset.shape[0], rows):
+            if not np.isfinite(dataset[start : start + rows]).all():
+                raise ValueError(f"{name} holds NaN or infinity near row {start}")
+
+
+def _now() -> str:
+    """The time in UTC; SOURCE_DATE_EPOCH, where set, makes files reproducible to the byte (reproducible-builds.org)."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what took part, for information; importing nothing."""
+    found = {"python": platform.python_version()}
+    for package in ("numpy", "h5py", "pillow", "tensorflow", "tensorflow-cpu", "keras", "openTSNE", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
