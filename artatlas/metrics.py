@@ -1,0 +1,97 @@
+"""How good an embedding or a map is: neighbours, label agreement, faithfulness. Every figure leaves the work itself out.
+
+All functions take rows (N, D), Euclidean distance, and go through them in blocks, so that memory stays at about
+`BLOCK` x N numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+BLOCK = 512  # rows at a time
+
+
+def _distances(x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Squared distances of a block of rows to all rows, (B, N) float64; a row's distance to itself is infinity."""
+    x = x.astype(np.float64)
+    x = x - x.mean(axis=0)  # |a|^2 + |b|^2 - 2 a.b loses digits where the mean is far from the origin
+    squares = np.einsum("ij,ij->i", x, x)
+    for start in range(0, len(x), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(x)))
+        squared = squares[rows, None] + squares - 2 * x[rows] @ x.T
+        squared[np.arange(rows.stop - start), np.arange(start, rows.stop)] = np.inf
+        yield rows, squared
+
+
+def neighbours(x: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest other rows of every row, nearest first: (N, k) int64. Ties go to the lower row."""
+    k = min(k, len(x) - 1)
+    found = np.empty((len(x), k), np.int64)
+    for rows, squared in _distances(x):
+        found[rows] = np.argsort(squared, axis=1, kind="stable")[:, :k]
+    return found
+
+
+def knn_accuracy(x: np.ndarray, labels: np.ndarray, k: int = 5, queries: np.ndarray | None = None) -> float:
+    """Share of works whose label wins the vote of their k nearest neighbours; a tie goes to the nearest of the tied.
+
+    `queries` (N,) bool chooses the works that are asked about; all stay as possible neighbours.
+    """
+    _, codes = np.unique(labels, return_inverse=True)
+    votes = codes[neighbours(x, k)]  # (N, k)
+    counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)  # votes for each neighbour's label
+    winner = votes[np.arange(len(x)), counts.argmax(axis=1)]  # argmax takes the nearest of equals
+    right = winner == codes
+    return float((right if queries is None else right[queries]).mean())
+
+
+def mean_average_precision(x: np.ndarray, labels: np.ndarray, k: int, queries: np.ndarray | None = None) -> float:
+    """mAP@k: precision at every rank that holds a work of the same label, summed, over min(k, works of that label)."""
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    hits = codes[neighbours(x, k)] == codes[:, None]  # (N, k)
+    precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    possible = np.minimum(sizes[codes] - 1, hits.shape[1])
+    average = (precision * hits).sum(axis=1) / np.maximum(possible, 1)
+    chosen = possible > 0 if queries is None else queries & (possible > 0)
+    return float(average[chosen].mean())
+
+
+def pair_auc(x: np.ndarray, labels: np.ndarray, within: np.ndarray | None = None) -> float:
+    """ROC AUC of "same label" against nearness over all pairs: the chance that a same-label pair is the nearer one.
+
+    `within` (N,) keeps only pairs that agree in it, for example pairs of one style. NaN where one kind of pair lacks.
+    """
+    same, distance = [], []
+    for rows, squared in _distances(x):
+        later = np.arange(len(x)) > np.arange(rows.start, rows.stop)[:, None]  # each pair once
+        if within is not None:
+            later &= within[rows, None] == within
+        same.append((labels[rows, None] == labels)[later])
+        distance.append(squared[later])
+    is_same, nearness = np.concatenate(same), -np.concatenate(distance)
+    n_same, n_other = int(is_same.sum()), int((~is_same).sum())
+    if not n_same or not n_other:
+        return float("nan")
+    _, inverse, counts = np.unique(nearness, return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[inverse]  # mid-ranks, so that ties count half
+    return float((ranks[is_same].sum() - n_same * (n_same + 1) / 2) / (n_same * n_other))
+
+
+def trustworthiness(features: np.ndarray, coordinates: np.ndarray, k: int = 12) -> float:
+    """Venna & Kaski 2001: 1 where every neighbour on the map is one among the features too, lower by how far off it is.
+
+    Needs 2 N > 3 k + 1 works, as the normalisation of the paper does.
+    """
+    n_works = len(features)
+    if 2 * n_works <= 3 * k + 1:
+        raise ValueError(f"trustworthiness of {k} neighbours needs more than {n_works} works")
+    on_map = neighbours(coordinates, k)
+    penalty = 0.0
+    for rows, squared in _distances(features):
+        to_shown = np.take_along_axis(squared, on_map[rows], axis=1)  # (B, k)
+        for column in range(k):
+            rank = (squared < to_shown[:, column, None]).sum(axis=1) + 1  # 1 is the nearest
+            penalty += np.maximum(rank - k, 0).sum()
+    return float(1 - 2 / (n_works * k * (2 * n_works - 3 * k - 1)) * penalty)

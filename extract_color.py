@@ -1,0 +1,50 @@
+"""In which colours: a histogram of every picture over the cells of a colour cube.
+
+Reads   outputs/images.h5
+Writes  outputs/color.h5   image_ids (N,), embeddings (N, bins^3)
+Run     python extract_color.py            settings: color
+Source  Swain & Ballard 1991, "Color indexing"; the square root for Hellinger distance: Arandjelovic & Zisserman 2012
+Cost    about 1,000 works/s a core for RGB, 100 for CIELAB
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from artatlas import cli, shards, store
+from artatlas.color import histograms
+from artatlas.config import Config
+
+BATCH = 64  # works at a time: 10 MB of pixels
+
+
+def main(config: Config) -> tuple[Path, str]:
+    # 1. Read
+    settings = config.color
+    with store.open_output(config, "images") as images:
+        image_ids = store.read_ids(images)
+        inputs = {"images": str(images.attrs["fingerprint"])}
+        recipe = {"settings": config.settings(("color",))}
+
+        # 2. Compute
+        start = time.perf_counter()
+        embeddings = np.empty((len(image_ids), settings.bins**3), np.float32)
+        with cli.progress(total=len(image_ids), desc="color") as bar:
+            for rows in shards.slices(len(image_ids), BATCH):
+                embeddings[rows] = histograms(images["pixels"][rows], settings.space, settings.bins, settings.transform)
+                bar.update(rows.stop - rows.start)
+        rate = len(image_ids) / (time.perf_counter() - start)
+
+    # 3. Write
+    output = config.outputs / "color.h5"
+    with store.create(output, "color", recipe, inputs) as h5:
+        store.write_ids(h5, image_ids)
+        h5["embeddings"] = embeddings
+    return output, (
+        f"{cli.count(len(image_ids), 'work')}, {settings.bins}^3 cells of {settings.space.upper()} at {rate:.0f} works/s"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

@@ -1,0 +1,74 @@
+"""Every figure agrees with its textbook definition or scikit-learn's, and is at chance where there is nothing to find."""
+
+import numpy as np
+import pytest
+from sklearn.manifold import trustworthiness as reference_trustworthiness
+from sklearn.metrics import roc_auc_score
+
+from artatlas import metrics
+
+
+@pytest.fixture
+def planted():
+    rng = np.random.default_rng(0)
+    labels = np.arange(700) % 7  # more rows than a block
+    return rng.normal(size=(7, 10))[labels] * 2 + rng.normal(size=(700, 10)) + 1000, labels
+
+
+def test_neighbours_are_the_nearest_without_the_work_itself(planted):
+    x, _ = planted
+    distances = np.linalg.norm(x[:, None] - x[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    expected = np.sort(distances, axis=1)[:, :8]
+    found = metrics.neighbours(x, 8)
+    np.testing.assert_allclose(np.take_along_axis(distances, found, 1), expected)
+    assert not (found == np.arange(700)[:, None]).any()
+
+
+def test_accuracy_is_high_where_planted_and_at_chance_where_shuffled(planted):
+    x, labels = planted
+    assert metrics.knn_accuracy(x, labels) > 0.9
+    shuffled = np.mean([metrics.knn_accuracy(x, np.random.default_rng(s).permutation(labels)) for s in range(5)])
+    assert shuffled == pytest.approx(1 / 7, abs=0.03)
+
+
+def test_a_tied_vote_goes_to_the_nearest():
+    x = np.array([[0.0], [1], [2.5], [50], [51.0]])
+    labels = np.array(["a", "a", "b", "b", "c"])
+    assert metrics.knn_accuracy(x, labels, k=2, queries=np.arange(5) == 0) == 1  # neighbours a, b
+
+
+def test_pair_auc_is_scikit_learns(planted):
+    x, labels = planted[0][:60], planted[1][:60]
+    first, second = np.triu_indices(60, 1)
+    nearness = -np.square(x[first] - x[second]).sum(axis=1)
+    expected = roc_auc_score(labels[first] == labels[second], nearness)
+    assert metrics.pair_auc(x, labels) == pytest.approx(expected, abs=1e-9)
+    group = np.arange(60) % 2
+    keep = group[first] == group[second]
+    expected = roc_auc_score((labels[first] == labels[second])[keep], nearness[keep])
+    assert metrics.pair_auc(x, labels, within=group) == pytest.approx(expected, abs=1e-9)
+    assert np.isnan(metrics.pair_auc(x, np.zeros(60)))
+
+
+def test_mean_average_precision_by_hand():
+    x = np.array([[0.0], [1], [2], [4], [100]])
+    labels = np.array(["a", "b", "a", "a", "z"])
+    # Ranks that hold the same label, of 2 possible: work 0 finds a at 2 and 3, work 2 at 2 and 3 (0 and 3 are equally
+    # far), work 3 at 1 and 3. b and z have no other of their label and are not asked.
+    expected = np.mean([(1 / 2 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2, (1 / 1 + 2 / 3) / 2])
+    assert metrics.mean_average_precision(x, labels, 3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [1, 5, 12])
+def test_trustworthiness_is_scikit_learns(planted, k):
+    features, _ = planted
+    for coordinates in (features[:, :2], np.random.default_rng(1).normal(size=(700, 2))):
+        expected = reference_trustworthiness(features, coordinates, n_neighbors=k)
+        assert metrics.trustworthiness(features, coordinates, k) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_copy_is_wholly_trustworthy_and_too_few_works_are_refused(planted):
+    assert metrics.trustworthiness(planted[0], planted[0]) == 1
+    with pytest.raises(ValueError):
+        metrics.trustworthiness(planted[0][:18], planted[0][:18], 12)
