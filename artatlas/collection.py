@@ -1,0 +1,185 @@
+"""The folder of pictures: which files belong to it, and whether images.h5 still stands for them.
+
+A work's id is its POSIX path below the folder. Every file with a picture's extension is accounted for: it becomes a
+work, or is listed with the reason why not. Hidden files and folders (".name", as macOS and Windows tools leave) and
+other extensions are passed over in silence.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from artatlas import cli, images, metadata, store
+from artatlas.config import DEFAULT_FILE, Config
+from artatlas.errors import UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+SAMPLE = DEFAULT_FILE.parent / "data" / "collection"  # what data/paint_collection.py paints
+
+
+@dataclass(frozen=True)
+class File:
+    image_id: str
+    path: str
+    bytes: int = -1  # -1 where the file could not be looked at
+    mtime_ns: int = -1
+    problem: str = ""  # why it is not to be opened; "" where it is
+
+
+class Outcome(NamedTuple):
+    """What became of a file."""
+
+    file: File
+    sha256: str  # of its bytes, "" where they were not read
+    reason: str  # why it gave no picture; "" where it is a work
+
+
+def find(config: Config) -> list[File]:
+    """All files of the collection, sorted by id (by code point, so the order is the same everywhere).
+
+    Links to files are followed, links to folders are listed: they may lead round in circles.
+    paths.outputs is left out where it lies inside, else one run's pictures would be the next one's works.
+
+    Raises UserError where the folder is missing or holds no pictures.
+    """
+    top = Path(config.paths.images)
+    if not top.is_dir():
+        what = "is not a folder" if top.exists() else "does not exist"
+        raise UserError(f"paths.images: {store.show(top)} {what}. {_remedy(top)}")
+    files: list[File] = []
+    folders = [(str(top), "")]
+    while folders:
+        folder, prefix = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        _sort_out(entry, prefix, config, files, folders)
+        except OSError as error:
+            files.append(
+                File(_as_text(prefix.rstrip("/")), folder, problem=f"cannot be opened ({error.strerror or error})")
+            )
+    if not files:
+        kinds = " ".join(EXTENSIONS).replace(".", "")
+        raise UserError(f"paths.images: {store.show(top)} holds no pictures ({kinds}). {_remedy(top)}")
+    return sorted(files, key=lambda file: file.image_id)
+
+
+def _sort_out(
+    entry: os.DirEntry[str], prefix: str, config: Config, files: list[File], folders: list[tuple[str, str]]
+) -> None:
+    """Adds one entry of a folder to the folders still to walk, to the files, or to neither."""
+    name = prefix + entry.name
+    is_folder = entry.is_dir(follow_symlinks=False)
+    if is_folder and not _is_outputs(entry, config):
+        folders.append((entry.path, f"{name}/"))
+    if entry.name.lower().endswith(EXTENSIONS):
+        files.append(_file(entry, name, config))
+    elif not is_folder and entry.is_dir():
+        files.append(File(_as_text(name), entry.path, problem="is a link to a folder; such links are not followed"))
+
+
+def _file(entry: os.DirEntry[str], name: str, config: Config) -> File:
+    image_id = _as_text(name)
+    try:
+        info = entry.stat()
+    except OSError as error:
+        reasons = {errno.ENOENT: "is a link to nothing", errno.ELOOP: "is a link that leads round in a circle"}
+        problem = reasons.get(error.errno or 0, f"cannot be opened ({error.strerror or error})")
+        return File(image_id, entry.path, problem=problem)
+    problem = images.refusal(info, config.images)
+    if image_id != name:
+        problem = "has a name that is not UTF-8"
+    return File(image_id, entry.path, info.st_size, info.st_mtime_ns, problem)
+
+
+def _as_text(name: str) -> str:
+    """A name that can be stored: bytes that are not UTF-8, which Python keeps as lone surrogates, as \\xff."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _is_outputs(entry: os.DirEntry[str], config: Config) -> bool:
+    outputs = config.outputs
+    return entry.name == outputs.name and outputs.exists() and outputs.samefile(entry.path)
+
+
+def _remedy(top: Path) -> str:
+    if top.is_relative_to(SAMPLE):
+        return "Run: python data/paint_collection.py"
+    return "Set paths.images to the folder with your pictures."
+
+
+def identity(outcomes: Sequence[Outcome], metadata_sha256: str) -> list[list[str]]:
+    """What goes into the fingerprint of images.h5: contents, no times, so two machines with the same files agree."""
+    return [
+        *([outcome.file.image_id, outcome.sha256 or outcome.reason] for outcome in outcomes),
+        ["", metadata_sha256],
+    ]
+
+
+def write(group: h5py.Group, outcomes: Sequence[Outcome]) -> None:
+    """`image_ids` of the rows of a group, and which files they are, so that `why_changed` can tell."""
+    texts = {"image_ids": [o.file.image_id for o in outcomes], "file_sha256": [o.sha256 for o in outcomes]}
+    for name, values in texts.items():
+        group.create_dataset(name, data=np.array(values, object), dtype=store.TEXT)
+    group["file_bytes"] = np.array([o.file.bytes for o in outcomes], np.int64)
+    group["file_mtime_ns"] = np.array([o.file.mtime_ns for o in outcomes], np.int64)
+
+
+def why_changed(config: Config) -> str | None:
+    """None where the folder and the CSV are what images.h5 was made from, else what differs.
+
+    For an images.h5 that `store.why_stale` finds in order. Quick for large folders: only files whose size or time
+    differ from those noted in images.h5 are read again, and a file that was merely touched or copied changes nothing.
+    """
+    with store.open_output(config, "images") as h5:
+        known = _known_files(h5)
+        known_metadata = h5.attrs["metadata_sha256"]
+    try:
+        files = {file.image_id: file for file in find(config)}
+        metadata_sha256 = metadata.sha256(config)
+    except UserError as error:
+        return str(error)
+    differences = {
+        "added": [i for i in files if i not in known],
+        "removed": [i for i in known if i not in files],
+        "changed": [i for i, file in files.items() if i in known and not _same(file, *known[i])],
+    }
+    parts = [f"{len(ids):,} {what} ({cli.printable(ids[0])})" for what, ids in differences.items() if ids]
+    if metadata_sha256 != known_metadata:
+        parts.append("the metadata CSV differs")
+    path = store.show(config.outputs / "images.h5")
+    run = f"Run: {config.command('prepare_images.py')}"
+    return f"{path} was made from other files: {', '.join(parts)}. {run}" if parts else None
+
+
+def _known_files(h5: h5py.File) -> dict[str, tuple[int, int, str, str]]:
+    """id -> (bytes, mtime_ns, sha256, reason) of all works and skipped files."""
+    known: dict[str, tuple[int, int, str, str]] = {}
+    for group in (h5, h5["skipped"]):
+        ids, hashes = store.read_ids(group), group["file_sha256"].asstr()[:]
+        sizes, times = group["file_bytes"][:].tolist(), group["file_mtime_ns"][:].tolist()
+        reasons = group["reason"].asstr()[:] if "reason" in group else [""] * len(ids)
+        known.update(zip(ids, zip(sizes, times, hashes, reasons, strict=True), strict=True))
+    return known
+
+
+def _same(file: File, size: int, mtime_ns: int, sha256: str, reason: str) -> bool:
+    if file.problem:
+        return file.problem == reason
+    if sha256 and (file.bytes, file.mtime_ns) == (size, mtime_ns):
+        return True
+    try:
+        with Path(file.path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    except OSError:
+        return not sha256  # it could not be read then either
