@@ -136,7 +136,7 @@ def main(config: Config) -> tuple[Path, str]:
     # 2. Compute
     maps = {}
     for name, weights in config.maps.items():
-        features = sources.combine(image_ids, embeddings, weights, config.tsne.scaling).features
+        features, _ = sources.combine(embeddings, weights, config.tsne.scaling)
         maps[name] = draw_map(features, config.tsne, perplexity, threads, name)
 
     # 3. Write

@@ -60,15 +60,6 @@ def fit_scaler(embeddings: np.ndarray, method: str, weight: float = 1.0) -> Scal
     return Scaler(offset, scale, method == "cosine", float(weight))
 
 
-@dataclass(frozen=True)
-class MapInputs:
-    """What a map is drawn from: `features` (N, D) float32, the scaled sources side by side, in order of `scalers`."""
-
-    image_ids: np.ndarray
-    features: np.ndarray
-    scalers: dict[str, Scaler]
-
-
 def read_embeddings(config: Config, names: list[str]) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
     """The embeddings of the named sources, their rows joined by id.
 
@@ -89,9 +80,10 @@ def read_embeddings(config: Config, names: list[str]) -> tuple[np.ndarray, dict[
 
 
 def combine(
-    image_ids: np.ndarray, embeddings: dict[str, np.ndarray], weights: dict[str, float], scaling: str
-) -> MapInputs:
-    """Scales each source and sets them side by side: the features of one entry of `maps:`."""
+    embeddings: dict[str, np.ndarray], weights: dict[str, float], scaling: str
+) -> tuple[np.ndarray, dict[str, Scaler]]:
+    """What one entry of `maps:` is drawn from: (N, D) float32, each source scaled and weighed, side by side in the order
+    of `weights`, and the scalers that did it."""
     scalers = {name: fit_scaler(embeddings[name], scaling, weight) for name, weight in weights.items()}
     features = np.hstack([scaler.transform(embeddings[name]) for name, scaler in scalers.items()])
-    return MapInputs(image_ids, features.astype(np.float32, copy=False), scalers)
+    return features.astype(np.float32, copy=False), scalers

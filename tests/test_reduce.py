@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from artatlas import reduce
 from artatlas.reduce import fit_pca
 
 
@@ -14,6 +15,13 @@ def rows():
             + rng.uniform(50, 100, 80)).astype(np.float32)  # fmt: skip
 
 
+@pytest.fixture(params=["exact", "randomised"])
+def path(request, monkeypatch):
+    """Both ways of fitting give the same PCA."""
+    if request.param == "randomised":
+        monkeypatch.setattr(reduce, "EXACT_ROWS", 0)
+
+
 def blocks_of(rows, size):
     return lambda: (rows[i : i + size] for i in range(0, len(rows), size))
 
@@ -23,7 +31,7 @@ def exact(rows):
     return np.linalg.svd(centred, full_matrices=False)
 
 
-def test_equals_the_exact_decomposition(rows):
+def test_equals_the_exact_decomposition(rows, path):
     _, singular, axes = exact(rows)
     pca = fit_pca(blocks_of(rows, 64), 10, np.random.default_rng(1))
     np.testing.assert_allclose(pca.explained_variance, singular[:10] ** 2 / 299, rtol=1e-3)
@@ -32,14 +40,14 @@ def test_equals_the_exact_decomposition(rows):
     assert pca.explained_variance_ratio == pytest.approx((singular[:10] ** 2).sum() / (singular**2).sum(), rel=1e-3)
 
 
-def test_blocks_and_start_do_not_matter(rows):
+def test_blocks_and_start_do_not_matter(rows, path):
     one = fit_pca(blocks_of(rows, 300), 5, np.random.default_rng(1))
     for size, seed in ((1, 1), (7, 2), (299, 3)):
         other = fit_pca(blocks_of(rows, size), 5, np.random.default_rng(seed))
         np.testing.assert_allclose(other.components, one.components, atol=3e-3)  # signs included
 
 
-def test_embeddings_are_centred_uncorrelated_and_keep_distances_when_nothing_is_dropped(rows):
+def test_embeddings_are_centred_uncorrelated_and_keep_distances_when_nothing_is_dropped(rows, path):
     pca = fit_pca(blocks_of(rows, 64), 80, np.random.default_rng(0))
     embeddings = pca.transform(rows)
     assert embeddings.shape == (300, 80) and embeddings.dtype == np.float32
@@ -52,20 +60,20 @@ def test_embeddings_are_centred_uncorrelated_and_keep_distances_when_nothing_is_
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 5])
-def test_fewer_rows_than_components(n_rows, rows):
+def test_fewer_rows_than_components(n_rows, rows, path):
     """A57: tiny collections are first class. N rows span N - 1 dimensions."""
     pca = fit_pca(blocks_of(rows[:n_rows], 2), 512, np.random.default_rng(0))
     assert pca.components.shape == (max(1, n_rows - 1), 80)
     assert np.isfinite(pca.transform(rows[:n_rows])).all()
 
 
-def test_constant_rows(rows):
+def test_constant_rows(rows, path):
     pca = fit_pca(blocks_of(np.repeat(rows[:1], 20, axis=0), 8), 3, np.random.default_rng(0))
     assert np.isfinite(pca.transform(rows[:1])).all()
     np.testing.assert_allclose(pca.transform(rows[:1]), 0, atol=1e-3)
 
 
-def test_groups_get_equal_variance(rows):
+def test_groups_get_equal_variance(rows, path):
     """A layer whose Gram entries are 1,000 times larger must not decide alone; without groups it does."""
     joined = np.hstack([rows[:, :40] * 1000, rows[:, 40:]])
     alone = fit_pca(blocks_of(joined, 64), 79, np.random.default_rng(0))
