@@ -47,7 +47,7 @@ def initial_layout(features: np.ndarray, method: str, rng: np.random.Generator) 
     if method == "random":
         return noise
     centred = features - features.mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
+    _, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
     axes = axes[:, ::-1][:, :2]
     axes *= np.where(axes[np.abs(axes).argmax(axis=0), [0, 1]] < 0, -1, 1)  # an eigenvector's sign is arbitrary
     layout = centred @ axes
@@ -106,7 +106,9 @@ def embed_sklearn(
 ENGINES = {"opentsne": embed_opentsne, "sklearn": embed_sklearn}
 
 
-def draw_map(features: np.ndarray, settings: Tsne, perplexity: float, threads: int, name: str) -> tuple[np.ndarray, float]:
+def draw_map(
+    features: np.ndarray, settings: Tsne, perplexity: float, threads: int, name: str
+) -> tuple[np.ndarray, float]:
     """(N, D) features -> (N, 2) float32 coordinates centred on the origin, and the KL divergence reached."""
     layout = initial_layout(features, settings.initialization, np.random.default_rng(settings.seed))
     if len(features) <= 3:  # too few for a perplexity above 1: the principal axes say all there is to say

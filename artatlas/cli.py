@@ -43,7 +43,9 @@ def _parser(doc: str | None, add_arguments: Callable | None) -> argparse.Argumen
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if add_arguments:
         add_arguments(parser)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: the config.yaml beside the scripts)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (default: the config.yaml beside the scripts)"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.key=value",
         help="change one setting for this run, for example --set tsne.perplexity=20; may be given several times",

@@ -1,4 +1,4 @@
-"""How good an embedding or a map is: neighbours, label agreement, faithfulness. Every figure leaves the work itself out.
+"""How good an embedding or a map is: neighbours, label agreement, faithfulness; always with the work itself left out.
 
 All functions take rows (N, D), Euclidean distance, and go through them in blocks, so that memory stays at about
 `BLOCK` x N numbers.

@@ -1,4 +1,4 @@
-"""The inputs of a map: source embeddings joined by id, each scaled so that the sources can be weighed against each other.
+"""The inputs of a map: source embeddings joined by id, each scaled so that they can be weighed against each other.
 
 Without scaling the source with the largest numbers decides alone: raw Gram vectors drown colour histograms.
 """
@@ -82,8 +82,10 @@ def read_embeddings(config: Config, names: list[str]) -> tuple[np.ndarray, dict[
 def combine(
     embeddings: dict[str, np.ndarray], weights: dict[str, float], scaling: str
 ) -> tuple[np.ndarray, dict[str, Scaler]]:
-    """What one entry of `maps:` is drawn from: (N, D) float32, each source scaled and weighed, side by side in the order
-    of `weights`, and the scalers that did it."""
+    """What one entry of `maps:` is drawn from, and the scalers that did it.
+
+    The features are (N, D) float32: each source scaled and weighed, side by side in the order of `weights`.
+    """
     scalers = {name: fit_scaler(embeddings[name], scaling, weight) for name, weight in weights.items()}
     features = np.hstack([scaler.transform(embeddings[name]) for name, scaler in scalers.items()])
     return features.astype(np.float32, copy=False), scalers

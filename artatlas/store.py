@@ -107,7 +107,7 @@ def create(
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path to write a file to, which takes the place of `path` when the block ends without an error.
+    """Yields a temporary path to write a file to, which takes the place of `path` if the block ends without an error.
 
     For files beside an HDF5 output: a table, a picture. Raises UserError where the file cannot be written.
     """
@@ -148,6 +148,8 @@ def create_folder(
     temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not path.exists():
+            os.replace(old, path)  # a run was killed between the two renames below
         temporary.mkdir(parents=True)
         yield temporary
         attributes = {
@@ -230,7 +232,7 @@ def _read_attributes(path: Path, run: str) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{show(path)} cannot be read ({str(error).splitlines()[0]}). {run}") from None
     except (KeyError, ValueError):
-        raise UserError(f"{show(path)} was not written by artatlas. Move it away, then {run[0].lower()}{run[1:]}") from None
+        raise UserError(f"{show(path)} was not written by artatlas. Move it away. {run}") from None
 
 
 def _changed_setting(old: dict, new: dict, prefix: str = "") -> tuple[str, str, str] | None:

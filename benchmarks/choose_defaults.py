@@ -18,7 +18,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import build_tsne  # a benchmark may look inside a stage
-
 from artatlas import cli, color, config, metrics, sources, store, vgg, weights
 from artatlas.reduce import fit_pca
 

@@ -1,10 +1,10 @@
 """Maps hold together what was planted together, are the same every time, and refuse what cannot be drawn."""
 
-import build_tsne
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+import build_tsne
 from artatlas import config, store
 from artatlas.errors import UserError
 
