@@ -149,7 +149,8 @@ def main(config: Config) -> tuple[Path, str]:
             h5[f"{name}/coordinates"] = coordinates
             h5[name].attrs["kl_divergence"] = kl
     drawn = ", ".join(f"{name} (KL {kl:.2f})" for name, (_, kl) in maps.items())
-    return output, f"{cli.count(len(image_ids), 'work')} on {cli.count(len(maps), 'map')}: {drawn}, perplexity {perplexity:g}"
+    works = f"{cli.count(len(image_ids), 'work')} on {cli.count(len(maps), 'map')}"
+    return output, f"{works}: {drawn}, perplexity {perplexity:g}"
 
 
 if __name__ == "__main__":

@@ -41,9 +41,8 @@ def main(config: Config) -> tuple[Path, str]:
     with store.create(output, "color", recipe, inputs) as h5:
         store.write_ids(h5, image_ids)
         h5["embeddings"] = embeddings
-    return output, (
-        f"{cli.count(len(image_ids), 'work')}, {settings.bins}^3 cells of {settings.space.upper()} at {rate:.0f} works/s"
-    )
+    cells = f"{settings.bins}^3 cells of {settings.space.upper()}"
+    return output, f"{cli.count(len(image_ids), 'work')}, {cells} at {rate:,.0f} works/s"
 
 
 if __name__ == "__main__":

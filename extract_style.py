@@ -7,8 +7,8 @@ Source  Gatys, Ecker & Bethge 2016, "Image style transfer using convolutional ne
 Cost    on 2 cores about 70 works/s where the processor computes in bfloat16 (one layer of block 3), then the PCA;
         128 KB of disk a work for the Gram vectors while it runs
 
-One pass over the network: Gram vectors (32,896 numbers a work for block3_conv1) go to the disk in shards, and the PCA is
-fitted and applied in passes over those, so memory does not grow with the collection.
+One pass over the network: Gram vectors (32,896 numbers a work for block3_conv1) go to the disk in shards, and the PCA
+is fitted and applied in passes over those, so memory does not grow with the collection.
 """
 
 import time

@@ -10,7 +10,7 @@ import difflib
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
@@ -92,7 +92,9 @@ class Tsne(_Section):
 class ParametricTsne(_Section):
     map: Text
     objective: Literal["kl", "regression"]
+    alpha: Positive
     hidden: Annotated[list[Count], Field(min_length=1)]
+    input_noise: Annotated[float, Field(ge=0)]
     optimizer: Literal["adam", "sgd"]
     learning_rate: Positive
     batch_size: Annotated[int, Field(ge=8)]
@@ -169,7 +171,7 @@ class Config(_Section):
 class _StrictLoader(yaml.SafeLoader):
     """YAML 1.2's reading of scalars (1e-3 is a number, yes and 012 are text), each key once, no aliases."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -205,7 +207,8 @@ def _read_yaml(text: str, name: str) -> Any:
         raise UserError(f"{where}: {error.problem}. Correct that line.") from None
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise UserError(f"{name}: is not readable as YAML ({reason}). Compare it with the shipped config.yaml.") from None
+        remedy = "Compare it with the shipped config.yaml."
+        raise UserError(f"{name}: is not readable as YAML ({reason}). {remedy}") from None
 
 
 def _read_file(file: Path, name: str) -> dict[str, Any]:

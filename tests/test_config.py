@@ -71,7 +71,9 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
     assert "tsne stands twice" in message and ", line " in message
 
 
-@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x\n", "a: !!python/object:os.system x\n", "a: [1\n", "\t\n", "a: \x00"])
+@pytest.mark.parametrize(
+    "text", ["a: &x [1]\nb: *x\n", "a: !!python/object:os.system x\n", "a: [1\n", "\t\n", "a: \x00"]
+)
 def test_aliases_tags_and_broken_yaml_are_one_line(text, tmp_path):
     (message,) = messages(text, tmp_path)
     assert message.startswith("config.yaml") and "\n" not in message

@@ -1,4 +1,4 @@
-"""Every figure agrees with its textbook definition or scikit-learn's, and is at chance where there is nothing to find."""
+"""Every figure agrees with its definition or scikit-learn's, and is at chance where there is nothing to find."""
 
 import numpy as np
 import pytest

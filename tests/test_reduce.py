@@ -55,8 +55,8 @@ def test_embeddings_are_centred_uncorrelated_and_keep_distances_when_nothing_is_
     np.testing.assert_allclose(embeddings.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-3 * covariance.max())
     original = np.linalg.norm(rows[:50, None] - rows[None, :50], axis=2)
-    np.testing.assert_allclose(np.linalg.norm(embeddings[:50, None] - embeddings[None, :50], axis=2), original, rtol=1e-2,
-                               atol=1e-2)  # fmt: skip
+    reduced = np.linalg.norm(embeddings[:50, None] - embeddings[None, :50], axis=2)
+    np.testing.assert_allclose(reduced, original, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 5])

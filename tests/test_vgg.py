@@ -115,7 +115,8 @@ def test_bfloat16_is_close_and_not_the_same(tf, network, pixels):
 
 
 def test_unknown_and_missing_layers(network):
-    with pytest.raises(UserError, match=r"style.layers: block3_conv4 is not a layer of vgg16\. Use one of: block1_conv1"):
+    unknown = r"style.layers: block3_conv4 is not a layer of vgg16\. Use one of: block1_conv1"
+    with pytest.raises(UserError, match=unknown):
         vgg.check_layer("block3_conv4", "style.layers", network, 224)
     with pytest.raises(UserError, match="is not a layer of vgg16"):
         vgg.check_layer("fc2", "style.layers", network, 224)  # a dense layer has no Gram matrix
