@@ -6,7 +6,7 @@ BIN = .venv/bin
 
 demo: .venv/installed
 	$(BIN)/python data/paint_collection.py
-	$(BIN)/python run_all.py --set paths.outputs=outputs/demo
+	$(BIN)/python run_all.py --config configs/demo.yaml
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest

@@ -27,7 +27,7 @@ def demo(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("demo")
     arrays = {}
     for script in ("prepare_images.py", "extract_content.py", "extract_style.py", "build_tsne.py"):
-        run_script(script, "--set", f"paths.outputs={outputs}", cwd=REPO)
+        run_script(script, "--config", REPO / "configs" / "demo.yaml", "--set", f"paths.outputs={outputs}")
     with h5py.File(outputs / "images.h5") as h5:
         arrays["painter"], arrays["subject"] = h5["metadata/artist"].asstr()[:], h5["metadata/genre"].asstr()[:]
     for name in ("content", "style"):
