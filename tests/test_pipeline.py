@@ -115,6 +115,32 @@ def test_names_survive_every_stage(tmp_path):
     assert labels == {name: f"{i:03d}" for i, name in enumerate(NAMES)}
 
 
+def test_the_wikiart_preset_reads_its_folder_layout(painted, tmp_path):
+    """A folder per style, artist_title.jpg in it, no CSV: the preset finds style, artist and title in the path."""
+    for path in sorted((painted / "images").rglob("*-1.jpg"))[:24]:
+        target = tmp_path / "wikiart" / f"style of {path.parent.name}" / f"{path.parent.name}_{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    settings = [f"paths.images={tmp_path / 'wikiart'}", f"paths.outputs={tmp_path / 'outputs'}", "vgg.weights=random",
+                "images.network_px=64", "style.layers=[block1_conv1]", "parametric_tsne.epochs=2", "render.tile_px=32",
+                "render.scatter_px=400"]  # fmt: skip
+    words = [word for setting in settings for word in ("--set", setting)]
+    preset = ("--config", REPO / "configs" / "wikiart_feature_maps.yaml")
+    refused = run_script("run_all.py", *preset, *words, check=False)
+    assert refused.returncode == 2
+    assert "tsne.perplexity: 50 needs at least 151 images" in refused.stderr  # the original's, kept as it is
+    run_script("run_all.py", *preset, *words, "--set", "tsne.perplexity=7", "--set", "grid.sample=4")
+    with h5py.File(tmp_path / "outputs" / "images.h5") as h5:
+        for image_id, style, artist in zip(
+            *[h5[name].asstr()[:] for name in ("image_ids", "metadata/style", "metadata/artist")], strict=True
+        ):
+            assert image_id.startswith(f"{style}/{artist}_") and style == f"style of {artist}"
+    with h5py.File(tmp_path / "outputs" / "grid.h5") as h5:
+        assert len(h5["image_ids"]) == 16 and h5["combined"].attrs["rows"] == 4
+    with h5py.File(tmp_path / "outputs" / "tsne.h5") as h5:
+        assert {"content", "style", "combined"} <= set(h5)
+
+
 @pytest.fixture
 def checkout(finished, painted, tmp_path):
     """A copy of the project in a folder with a space in its name, finished outputs and settings to match."""
