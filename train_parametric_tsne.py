@@ -73,15 +73,16 @@ def batches(rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> list
 
 
 def batch_affinities(p: Any, rows: np.ndarray) -> np.ndarray:
-    """Rows and columns of the training works' P (N, N) CSR: (B, B) float32, scaled to sum to 1 on average.
+    """The training works' P (N, N) CSR among the works of a batch, scaled to sum to 1: (B, B) float32.
 
-    So a batch pulls together what are neighbours among all works, and its pull is an unbiased estimate of theirs. The
-    paper calibrates P within each batch, where perplexity reaches the further the smaller the batch is; the maps
-    measured as good, for three times the time, with batches of half the works (docs/EXPERIMENTS.md).
+    So a batch pulls together what are neighbours among all works. The paper calibrates P within each batch, where the
+    same perplexity reaches the further the fewer works there are; measured, the maps are as good at three times the
+    cost (docs/EXPERIMENTS.md). Either way a batch has to hold many neighbours: batches of a tenth of the works tear the
+    map apart at this learning rate.
     """
-    n_rows, n_works = len(rows), p.shape[0]
-    share = n_rows * (n_rows - 1) / (n_works * (n_works - 1))
-    return p[rows][:, rows].toarray() / np.float32(max(share, np.finfo(np.float32).tiny))
+    among = p[rows][:, rows].toarray()
+    total = among.sum()
+    return among / total if total > 0 else among  # where no two are neighbours, the batch only spreads out
 
 
 def fit_constants(features: np.ndarray, coordinates: np.ndarray) -> Network:

@@ -10,7 +10,7 @@ import difflib
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
@@ -171,7 +171,7 @@ class Config(_Section):
 class _StrictLoader(yaml.SafeLoader):
     """YAML 1.2's reading of scalars (1e-3 is a number, yes and 012 are text), each key once, no aliases."""
 
-    yaml_implicit_resolvers: ClassVar[dict] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - as the base class has it; ours starts empty
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):

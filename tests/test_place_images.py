@@ -153,17 +153,16 @@ def test_placed_is_out_of_date_after_the_network_is_trained_again(copied):
     folder, settings = copied
     script.main(settings, [folder / "images"])
     assert store.why_stale(settings, "placed") is None
-    again = config.load(None, (*flags(folder), "parametric_tsne.seed=7"))
+    again = config.load(None, (*flags(folder), "parametric_tsne.seed=7", "parametric_tsne.epochs=2"))
     train_parametric_tsne.main(again)
     assert "placed.h5 was made from an older" in store.why_stale(again, "placed")
 
 
-def test_same_bytes_twice_from_the_command_line_and_silence(copied):
+def test_same_bytes_from_the_command_line_and_silence(copied):
     folder, settings = copied
+    script.main(settings, [folder / "images" / "group1"])
+    first = (settings.outputs / "placed.h5").read_bytes()
     words = [word for value in flags(folder) for word in ("--set", value)]
-    made = []
-    for _ in range(2):
-        result = run_script("place_images.py", folder / "images" / "group1", *words)
-        assert result.stderr == ""
-        made.append((settings.outputs / "placed.h5").read_bytes())
-    assert made[0] == made[1] and "10 works placed among 40" in result.stdout
+    result = run_script("place_images.py", folder / "images" / "group1", *words)
+    assert result.stderr == "" and "10 works placed among 40" in result.stdout
+    assert (settings.outputs / "placed.h5").read_bytes() == first

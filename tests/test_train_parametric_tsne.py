@@ -1,7 +1,5 @@
 """The network learns what was planted, from training works only; P, KL and its gradient are those of the papers."""
 
-import json
-
 import h5py
 import numpy as np
 import pytest
@@ -133,16 +131,20 @@ def test_affinities_of_few_or_equal_works_are_finite(n_works):
         assert np.isfinite(p).all() and np.isclose(p.sum(), 1)
 
 
-def test_batches_hold_every_row_once_and_their_affinities_sum_to_one_on_average():
+def test_batches_hold_every_row_once_and_the_affinities_among_them_sum_to_one():
     rng = np.random.default_rng(0)
     rows = np.arange(100, 200)
     drawn = script.batches(rows, 32, rng)
     assert sorted(np.concatenate(drawn)) == sorted(rows) and {len(batch) for batch in drawn} == {25}
     p = parametric.affinities(rng.normal(size=(100, 5)).astype(np.float32), 10)
-    shuffled = [batch for _ in range(200) for batch in script.batches(np.arange(100), 32, rng)]
-    sums = [script.batch_affinities(p, batch).sum() for batch in shuffled]
-    assert abs(np.mean(sums) - 1) < 0.02
-    assert np.allclose(script.batch_affinities(p, np.arange(100)), p.toarray())
+    batch = rng.permutation(100)[:25]
+    among = script.batch_affinities(p, batch)
+    assert np.isclose(among.sum(), 1) and np.allclose(among, among.T)
+    everything = p.toarray()
+    assert np.allclose(among * everything[np.ix_(batch, batch)].sum(), everything[np.ix_(batch, batch)])
+    assert np.allclose(script.batch_affinities(p, np.arange(100)), everything)
+    strangers = np.flatnonzero(everything[0] == 0)[:2]  # 0 itself and a work that it is no neighbour of
+    assert not script.batch_affinities(p, strangers).any()
 
 
 # --- KL(P || Q)
@@ -288,21 +290,13 @@ def test_planted_groups_are_learned_and_shuffled_ones_are_not(outputs_of, object
     assert report["median_distance"] < {"kl": 0.15, "regression": 0.05}[objective]
     assert len(history["train_loss"]) == 60 and history["test_loss"][-1] < 0.7 * history["test_loss"][0]
     assert np.isclose(history["test_loss"][-1], report["test_loss"])
+    if objective == "kl":  # from where regression ends KL(P || Q) falls further, on works not trained on too
+        n_warmup = round(script.WARMUP_SHARE * 60)
+        assert all(losses[-1] < losses[n_warmup - 1] for losses in history.values())
     for name in ("losses", "maps"):
         picture = (settings.outputs / f"parametric_tsne_{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG") and picture.endswith(b"IEND\xaeB`\x82")
     assert not list(settings.outputs.glob(".*"))  # no temporary files are left
-
-
-def test_kl_goes_below_what_regression_reaches(outputs_of):
-    """From where the warm-up ends, KL(P || Q) falls further, on works that are not trained on too."""
-    settings = outputs_of()
-    plant(settings)
-    script.main(settings)
-    *_, history = read(settings)
-    n_warmup = round(script.WARMUP_SHARE * 60)
-    for losses in history.values():
-        assert losses[-1] < losses[n_warmup - 1]
 
 
 def test_file_holds_what_placing_needs(outputs_of):
@@ -323,17 +317,6 @@ def test_file_holds_what_placing_needs(outputs_of):
     assert np.allclose(placed[store.rows_of(found, ids)], coordinates, atol=1e-4)
 
 
-def test_result_does_not_depend_on_the_order_of_rows_for_the_split(outputs_of):
-    settings = outputs_of("parametric_tsne.epochs=2")
-    sides = []
-    for order in (None, np.random.default_rng(5).permutation(240)):
-        plant(settings, order=order)
-        script.main(settings)
-        ids, _, is_test, _, _ = read(settings)
-        sides.append(set(ids[is_test]))
-    assert sides[0] == sides[1]
-
-
 def test_copies_told_by_images_stay_together(outputs_of):
     settings = outputs_of("parametric_tsne.epochs=2")
     plant(settings, copies=40)
@@ -347,21 +330,25 @@ def test_copies_told_by_images_stay_together(outputs_of):
 
 
 def test_same_bytes_in_two_processes_and_others_with_another_seed(outputs_of):
-    settings = outputs_of()
+    overrides = ("parametric_tsne.epochs=6", "parametric_tsne.seed=1")
+    settings = outputs_of(*overrides)
     plant(settings, n_works=120)
-    flags = [word for value in (f"paths.outputs={settings.outputs}", *SMALL) for word in ("--set", value)]
     names = ("parametric_tsne.h5", "parametric_tsne_losses.png", "parametric_tsne_maps.png")
-    made = []
-    for seed in (1, 1, 2):
-        result = run_script("train_parametric_tsne.py", *flags, "--set", "parametric_tsne.epochs=6",
-                            "--set", f"parametric_tsne.seed={seed}")  # fmt: skip
-        assert result.stderr == "", result.stderr  # TensorFlow and Keras are silent, and so is progress in a pipe
-        made.append([(settings.outputs / name).read_bytes() for name in names])
-    assert made[0] == made[1]
-    assert all(one != two for one, two in zip(made[0], made[2], strict=True))
+
+    def made():
+        return [(settings.outputs / name).read_bytes() for name in names]
+
+    script.main(settings)
+    first = made()
+    flags = [word for value in (f"paths.outputs={settings.outputs}", *SMALL, *overrides) for word in ("--set", value)]
+    result = run_script("train_parametric_tsne.py", *flags)
+    assert result.stderr == ""  # TensorFlow and Keras are silent, and so is progress in a pipe
+    assert made() == first
+    script.main(outputs_of("parametric_tsne.epochs=6", "parametric_tsne.seed=2"))
+    assert all(one != two for one, two in zip(made(), first, strict=True))
 
 
-@pytest.mark.parametrize("n_works", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("n_works", [1, 3, 5])
 def test_tiny_collections_have_a_network_too(outputs_of, n_works):
     settings = outputs_of("parametric_tsne.epochs=3")
     plant(settings, n_works=n_works)
@@ -391,6 +378,8 @@ def test_a_changed_input_or_setting_is_told_with_the_command(outputs_of):
     plant(settings)
     script.main(settings)
     assert store.why_stale(settings, "parametric_tsne") is None
+    recipe = store.attributes(settings, "parametric_tsne")["recipe"]
+    assert recipe == {"settings": settings.settings(("parametric_tsne",)), "perplexity": 20.0}
     changed = outputs_of("parametric_tsne.epochs=3")
     reason = store.why_stale(changed, "parametric_tsne")
     assert "made with parametric_tsne.epochs: 2, the settings now say 3" in reason
@@ -399,11 +388,3 @@ def test_a_changed_input_or_setting_is_told_with_the_command(outputs_of):
     (settings.outputs / "tsne.h5").unlink()
     with pytest.raises(UserError, match=r"tsne.h5 does not exist. Run: python build_tsne.py"):
         script.main(settings)
-
-
-def test_the_recipe_is_what_was_asked_for(outputs_of):
-    settings = outputs_of("parametric_tsne.epochs=2")
-    plant(settings)
-    script.main(settings)
-    recipe = store.attributes(settings, "parametric_tsne")["recipe"]
-    assert json.loads(json.dumps(recipe)) == {"settings": settings.settings(("parametric_tsne",)), "perplexity": 20.0}
