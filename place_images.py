@@ -6,7 +6,7 @@ Writes  outputs/placed.h5    image_ids (M,), coordinates (M, 2), nearest_ids (M,
         outputs/placed.csv   filename, x, y
 Run     python place_images.py PICTURE_OR_FOLDER [PICTURE_OR_FOLDER ...]
 Source  van der Maaten 2009, "Learning a parametric embedding by preserving local structure" (AISTATS)
-Cost    COST
+Cost    about 10 s for a few pictures, nearly all of it TensorFlow's start; then as fast as the network looks
 
 Coordinates are in the units of the map, and comparable with `coordinates` of parametric_tsne.h5: those are where the
 network puts the collection's own works, which is near, not at, their places in tsne.h5.
