@@ -20,7 +20,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import build_tsne
 import train_parametric_tsne
-
 from artatlas import config, metrics, sources, store, vgg
 from artatlas.reduce import fit_pca
 
