@@ -31,6 +31,9 @@ from artatlas.parametric import Model, Network, PlacedSource
 from artatlas.sources import Scaler
 
 WARMUP_SHARE = 0.25  # of the epochs of `kl` are regression
+# `kl` multiplies the outputs by this. They stand for the whole width of the map, so that without it one step of Adam
+# moves works across clusters, and with batches of a tenth of the works the map is torn apart and never mends.
+OUTPUT_SCALE = 0.1
 MIN_SPLIT = 4  # different works; below, there is nothing to hold out and there are no neighbours to keep
 PROBE = 1000  # works at most on each side of the split that the loss after an epoch is measured on
 N_NEIGHBORS = 12  # of the trustworthiness that is reported, as in the paper
@@ -77,8 +80,7 @@ def batch_affinities(p: Any, rows: np.ndarray) -> np.ndarray:
 
     So a batch pulls together what are neighbours among all works. The paper calibrates P within each batch, where the
     same perplexity reaches the further the fewer works there are; measured, the maps are as good at three times the
-    cost (docs/EXPERIMENTS.md). Either way a batch has to hold many neighbours: batches of a tenth of the works tear the
-    map apart at this learning rate.
+    cost (docs/EXPERIMENTS.md).
     """
     among = p[rows][:, rows].toarray()
     total = among.sum()
@@ -158,7 +160,15 @@ def build_model(n_inputs: int, settings: ParametricTsne) -> Any:
         keras.layers.GaussianNoise(settings.input_noise / np.sqrt(n_inputs)),
         *[keras.layers.Dense(units, activation="relu") for units in settings.hidden],
         keras.layers.Dense(2),
+        keras.layers.Rescaling(OUTPUT_SCALE if settings.objective == "kl" else 1.0),
     ])  # fmt: skip
+
+
+def read_layers(model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(kernel, bias) of the dense layers, the scale of the outputs multiplied into the last."""
+    layers = [(layer.kernel.numpy(), layer.bias.numpy()) for layer in model.layers if layer.weights]
+    scale = np.float32(model.layers[-1].scale)
+    return [*layers[:-1], (layers[-1][0] * scale, layers[-1][1] * scale)]
 
 
 def train(
@@ -199,8 +209,7 @@ def train(
                 bar.set_postfix_str("training {:.4g}, test {:.4g}".format(*losses[-1]), refresh=False)
                 bar.update()
 
-    weights = [(layer.kernel.numpy(), layer.bias.numpy()) for layer in model.layers if layer.weights]
-    network = dataclasses.replace(network, layers=weights)
+    network = dataclasses.replace(network, layers=read_layers(model))
     if len(phases) > 1:  # KL does not care which way up a map is, and `input_noise` lets it shrink
         network = parametric.align(network, features[known], coordinates[known])
     return network, np.array(losses, np.float32), phases[0][1] if len(phases) > 1 else 0

@@ -1,5 +1,7 @@
 """The network learns what was planted, from training works only; P, KL and its gradient are those of the papers."""
 
+import dataclasses
+
 import h5py
 import numpy as np
 import pytest
@@ -238,15 +240,16 @@ def test_training_never_sees_a_test_work(outputs_of, tf):
 # --- the network
 
 
-def test_forward_pass_equals_that_of_keras(outputs_of, tf):
+@pytest.mark.parametrize("objective", ["kl", "regression"])
+def test_forward_pass_equals_that_of_keras(outputs_of, objective):
     rng = np.random.default_rng(0)
     features, coordinates = rng.normal(size=(50, 12)).astype("f4"), (40 * rng.normal(size=(50, 2)) + 7).astype("f4")
-    network = script.fit_constants(features, coordinates)
-    model = script.build_model(12, outputs_of("parametric_tsne.hidden=[500, 500, 2000]").parametric_tsne)
-    layers = [(layer.kernel.numpy(), layer.bias.numpy() + 0.1) for layer in model.layers if layer.weights]
-    for layer, (_, bias) in zip([layer for layer in model.layers if layer.weights], layers, strict=True):
-        layer.bias.assign(bias)
-    network = parametric.Network(network.input_mean, network.input_scale, layers, network.map_low, network.map_high)
+    settings = outputs_of("parametric_tsne.hidden=[500, 500, 2000]", f"parametric_tsne.objective={objective}")
+    model = script.build_model(12, settings.parametric_tsne)
+    for layer in model.layers:
+        if layer.weights:
+            layer.bias.assign(rng.normal(size=layer.bias.shape))
+    network = dataclasses.replace(script.fit_constants(features, coordinates), layers=script.read_layers(model))
     span = network.map_high - network.map_low
     theirs = network.map_low + model(network.standardize(features), training=False).numpy() * span
     assert np.abs(network.place(features) - theirs).max() < 1e-5 * span.max()
