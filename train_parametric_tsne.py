@@ -79,8 +79,7 @@ def batch_affinities(p: Any, rows: np.ndarray) -> np.ndarray:
     """The training works' P (N, N) CSR among the works of a batch, scaled to sum to 1: (B, B) float32.
 
     So a batch pulls together what are neighbours among all works. The paper calibrates P within each batch, where the
-    same perplexity reaches the further the fewer works there are; measured, the maps are as good at three times the
-    cost (docs/EXPERIMENTS.md).
+    same perplexity reaches the further the fewer works there are, at the cost of a calibration a step.
     """
     among = p[rows][:, rows].toarray()
     total = among.sum()
