@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artatlas import cli, collection, color, images, parametric, store, vgg, weights
+from artatlas import cli, collection, color, features, images, parametric, store, vgg, weights
 from artatlas.config import Color, Config, Content, Images, Style
 from artatlas.errors import UserError
 from artatlas.images import Unreadable
@@ -96,11 +96,10 @@ def embedder(name: str, source: PlacedSource, network_px: int, config: Config) -
         return lambda pixels: color.histograms(pixels, chosen.space, chosen.bins, chosen.transform)
     if name == "content":
         content = Content(**settings)
-        heads: list[vgg.Head] = [vgg.Pooled(content.layer, content.pooling)]
+        heads = features.content_heads(content)
         vectors = build_vgg(source, content.layer in vgg.DENSE, heads, network_px, config)
     else:
-        style = Style(**settings)
-        heads = [vgg.Gram(layer, style.normalizer, style.transform) for layer in style.layers]
+        heads = features.style_heads(Style(**settings))
         vectors = build_vgg(source, False, heads, network_px, config)
     pca = source.pca
     return (lambda pixels: pca.transform(vectors(pixels))) if pca else vectors

@@ -12,12 +12,13 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from artatlas import cli, collection, store
 from artatlas.config import Config
 from artatlas.errors import UserError
-from artatlas.stages import STAGES, Stage
+from artatlas.stages import BY_NAME, STAGES, TOGETHER, Stage
 
 FOLDER = Path(__file__).resolve().parent
 NAMES = [stage.name for stage in STAGES]
@@ -41,39 +42,53 @@ def why(config: Config, stage: Stage, start: str | None, only: list[str] | None)
     return reason
 
 
-def run_stage(config: Config, stage: Stage) -> str:
+def script_for(stage: Stage, is_due: Callable[[Stage], bool]) -> tuple[str, tuple[str, ...]]:
+    """The script that makes `stage`, and the names of all that it makes: several where each of those is due."""
+    for script, names in TOGETHER.items():
+        if stage.name in names and all(is_due(BY_NAME[name]) for name in names):
+            return script, names
+    return stage.script, (stage.name,)
+
+
+def run_script(config: Config, script: str) -> str:
     """Runs one script to its end and returns its closing line; progress and errors go to our own stderr."""
-    command = [sys.executable, str(FOLDER / stage.script), *config.flags]
+    command = [sys.executable, str(FOLDER / script), *config.flags]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     if process.returncode:
         raise UserError(
-            f"{stage.script} stopped with exit code {process.returncode}; what it said stands above. Mend that, then"
+            f"{script} stopped with exit code {process.returncode}; what it said stands above. Mend that, then"
             f" run: {config.command('run_all.py')} (finished stages are kept)"
         )
     return process.stdout.strip().splitlines()[-1]
 
 
 def main(config: Config, start: str | None = None, only: list[str] | None = None) -> tuple[Path, str]:
-    n_made, lines = 0, []
+    def is_due(stage: Stage) -> bool:
+        return why(config, stage, start, only) is not None
+
+    made: set[str] = set()
+    lines = []
     for stage in STAGES:
-        if only and stage.name not in only:
+        if stage.name in made or (only and stage.name not in only):
             continue
         began = time.perf_counter()
-        if why(config, stage, start, only) is None:
+        if not is_due(stage):
             lines.append((stage.script, "up to date", ""))
             continue
-        print(f"{stage.script} ...", file=sys.stderr, flush=True)
-        summary = run_stage(config, stage)
-        n_made += 1
-        lines.append((stage.script, cli.duration(time.perf_counter() - began), summary))
+        script, names = script_for(stage, is_due)
+        print(f"{script} ...", file=sys.stderr, flush=True)
+        summary = run_script(config, script)
+        made.update(names)
+        lines.append((script, cli.duration(time.perf_counter() - began), summary))
 
+    up_to_date = sum(took == "up to date" for _, took, _ in lines)
     width = max(len(script) for script, _, _ in lines)
     for script, took, summary in lines:
         print(f"{script:{width}}  {took:>12}  {summary}".rstrip())
     pictures = config.outputs / "pictures"
     if pictures.is_dir():
         print("Open:", *[store.show(path) for path in sorted(pictures.glob("*.[jp][pn]g"))], sep="\n  ")
-    return config.outputs, f"{cli.count(n_made, 'stage')} made, {len(lines) - n_made} up to date"
+    return config.outputs, f"{cli.count(len(made), 'stage')} made, {up_to_date} up to date"
 
 
 if __name__ == "__main__":

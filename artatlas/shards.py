@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,26 +40,36 @@ def slices(n_rows: int, rows: int = ROWS) -> list[slice]:
     return [slice(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)]
 
 
-def compute(folder: Path, n_rows: int, work: Callable[[slice], Iterator[np.ndarray]], desc: str) -> list[Path]:
-    """Computes the shards that are not there yet; returns the path of every shard in order of rows.
+def compute(
+    folders: list[Path], n_rows: int, work: Callable[[slice], Iterator[list[np.ndarray]]], desc: str
+) -> list[list[Path]]:
+    """Computes the shards that are not there yet; returns per folder the path of every shard in order of rows.
 
-    `work(rows)` yields blocks of results for a slice of rows; joined, a block per row of the slice.
+    `work(rows)` yields, for a slice of rows, lists with a block of results for each folder; joined, the blocks of a
+    folder have a row per row of the slice. Shards are written while the next ones are computed.
     """
-    paths = []
-    with cli.progress(total=n_rows, desc=desc) as bar:
-        for rows in slices(n_rows):
-            path = folder / f"{rows.start:09d}.npy"
-            if path.exists():
-                bar.update(rows.stop - rows.start)
-                bar.initial += rows.stop - rows.start  # a resumed run's rate counts only what it computed itself
-            else:
-                blocks = []
-                for block in work(rows):
-                    blocks.append(block)
-                    bar.update(len(block))
-                _save(path, np.concatenate(blocks))
-            paths.append(path)
+    every = slices(n_rows)
+    paths = [[folder / f"{rows.start:09d}.npy" for rows in every] for folder in folders]
+    missing = [i for i in range(len(every)) if not all(of_folder[i].exists() for of_folder in paths)]
+    saved: Future | None = None
+    n_missing = sum(every[i].stop - every[i].start for i in missing)
+    with cli.progress(total=n_missing, desc=desc) as bar, ThreadPoolExecutor(1) as saver:
+        for i in missing:
+            blocks = []
+            for block in work(every[i]):
+                blocks.append(block)
+                bar.update(len(block[0]))
+            if saved:
+                saved.result()  # raises what went wrong, and holds no more than one shard back
+            saved = saver.submit(_save_all, [of_folder[i] for of_folder in paths], blocks)
+        if saved:
+            saved.result()
     return paths
+
+
+def _save_all(paths: list[Path], blocks: list[list[np.ndarray]]) -> None:
+    for path, parts in zip(paths, zip(*blocks, strict=True), strict=True):
+        _save(path, np.concatenate(parts))
 
 
 def load(path: Path) -> np.ndarray:

@@ -35,4 +35,7 @@ ON_REQUEST = (
     Stage("placed", "place_images.py", "placed.h5", ("parametric_tsne", "content", "style", "color"), ()),
 )  # fmt: skip
 
+# Makes the outputs of several stages in one pass; each of them also has a script of its own.
+TOGETHER = {"extract_features.py": ("content", "style")}
+
 BY_NAME = {stage.name: stage for stage in (*STAGES, *ON_REQUEST)}

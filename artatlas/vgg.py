@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -153,15 +154,21 @@ def build(
     last = max(layer_names(weights.network).index(head.layer) for head in heads)
     layers = layer_names(weights.network)[: last + 1]
     dtype = tf.as_dtype(precision)
-    # As constants of the graph: TensorFlow lays them out for the processor once, not at every call.
-    arrays = {name: [tf.constant(a, dtype) for a in weights.layers[name]] for name in layers if name in weights.layers}
+    arrays: dict[str, list] = {
+        name: [array.astype(dtype.as_numpy_dtype, copy=False) for array in weights.layers[name]]
+        for name in layers if name in weights.layers
+    }  # fmt: skip
+    # A dense layer is an argument of the graph: as a constant its 400 MB would be copied at every step of optimisation.
+    arrays |= {name: [tf.constant(array) for array in arrays[name]] for name in DENSE if name in arrays}
 
     @tf.function(input_signature=[tf.TensorSpec((None, network_px, network_px, 3), tf.uint8)])
     def forward(pixels: Any) -> list:
         activations = tf.cast(preprocess(tf, pixels), dtype)
         outputs: dict[int, Any] = {}
         for name in layers:
-            activations = _layer(tf, name, activations, arrays)
+            # A convolution's are constants of the graph: made out there, they would be laid out anew at every call.
+            kernel_bias = [tf.convert_to_tensor(array) for array in arrays.get(name, ())]
+            activations = _layer(tf, name, activations, kernel_bias)
             for i, head in enumerate(heads):
                 if head.layer == name:
                     outputs[i] = _head(tf, head, tf.cast(activations, tf.float32))
@@ -175,10 +182,10 @@ def preprocess(tf: Any, pixels: Any) -> Any:
     return tf.cast(pixels[..., ::-1], tf.float32) - tf.constant(IMAGENET_MEAN_BGR, tf.float32)
 
 
-def _layer(tf: Any, name: str, x: Any, arrays: dict[str, list]) -> Any:
+def _layer(tf: Any, name: str, x: Any, kernel_bias: list) -> Any:
     if name.endswith("_pool"):
         return tf.nn.max_pool2d(x, ksize=2, strides=2, padding="VALID")
-    kernel, bias = arrays[name]
+    kernel, bias = kernel_bias
     if name in DENSE:
         if name == "fc1":
             x = tf.reshape(x, (-1, kernel.shape[0]))  # (B, 7, 7, 512) -> (B, 25088)
@@ -213,17 +220,25 @@ def _gram_vectors(tf: Any, activations: Any, head: Gram) -> Any:
     return upper * tf.constant(np.where(rows == columns, 1, np.sqrt(2)), tf.float32)
 
 
-def batches(pixels: Any, rows: slice, batch_size: int) -> Iterator[np.ndarray]:
+class Batches:
     """Batches of an HDF5 dataset (N, S, S, 3), the next one read while the caller computes."""
 
-    def read(start: int) -> np.ndarray:
-        return pixels[start : min(start + batch_size, rows.stop)]
+    def __init__(self, pixels: Any, batch_size: int) -> None:
+        self._pixels, self._batch_size = pixels, batch_size
+        self.waited = 0.0  # seconds that the caller had to wait for pixels
 
-    with ThreadPoolExecutor(1) as reader:
-        ahead = None
-        for start in range(rows.start, rows.stop, batch_size):
-            current, ahead = ahead, reader.submit(read, start)
-            if current is not None:
-                yield current.result()
-        if ahead is not None:
-            yield ahead.result()
+    def read(self, rows: slice) -> Iterator[np.ndarray]:
+        """Yields (B, S, S, 3) uint8 for a slice of rows, in order."""
+
+        def load(start: int) -> np.ndarray:
+            return self._pixels[start : min(start + self._batch_size, rows.stop)]
+
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(load, rows.start)
+            for start in range(rows.start, rows.stop, self._batch_size):
+                began = time.perf_counter()
+                batch = ahead.result()
+                self.waited += time.perf_counter() - began
+                if start + self._batch_size < rows.stop:
+                    ahead = reader.submit(load, start + self._batch_size)
+                yield batch

@@ -38,7 +38,7 @@ def compute(settings, tf, network):
     with store.open_output(settings, "images") as images:
         ids, pixels = store.read_ids(images), images["pixels"]
         columns = {name: images[f"metadata/{name}"].asstr()[:] for name in images["metadata"]}
-        parts = [forward(batch) for batch in vgg.batches(pixels, slice(0, len(ids)), settings.machine.batch_size)]
+        parts = [forward(batch) for batch in vgg.Batches(pixels, settings.machine.batch_size).read(slice(0, len(ids)))]
         vectors = {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
         for space in ("rgb", "lab"):
             vectors[f"{space} 8^3"] = color.histograms(pixels[:], space, 8, "none")

@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import REPO
 
-from artatlas.stages import ON_REQUEST, STAGES
+from artatlas.stages import ON_REQUEST, STAGES, TOGETHER
 
 SCRIPTS = sorted(path for path in REPO.glob("*.py"))
 MODULES = sorted((REPO / "artatlas").glob("*.py"))
@@ -33,7 +33,7 @@ def attribute_calls(path, pattern):
 
 
 def test_every_stage_of_the_table_is_a_script_and_the_other_way_round():
-    table = {stage.script for stage in (*STAGES, *ON_REQUEST)} | {"run_all.py"}
+    table = {stage.script for stage in (*STAGES, *ON_REQUEST)} | {*TOGETHER, "run_all.py"}
     assert table == {path.name for path in SCRIPTS}
 
 

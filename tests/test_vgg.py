@@ -138,9 +138,11 @@ def test_layers_of_the_top(tf):
 @pytest.mark.parametrize("n_rows", [0, 1, 4, 9])
 def test_batches_are_the_rows_in_order(n_rows):
     pixels = np.arange(12)
-    found = list(vgg.batches(pixels, slice(2, 2 + n_rows), 4))
+    batches = vgg.Batches(pixels, 4)
+    found = list(batches.read(slice(2, 2 + n_rows)))
     assert [len(batch) for batch in found[:-1]] == [4] * max(0, len(found) - 1)
     assert np.concatenate([np.empty(0, int), *found]).tolist() == list(range(2, 2 + n_rows))
+    assert 0 <= batches.waited < 1
 
 
 def test_auto_precision_is_what_the_processor_computes_in(tf):

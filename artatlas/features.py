@@ -1,0 +1,173 @@
+"""What extract_content.py, extract_style.py and extract_features.py share: one pass of the network over images.h5.
+
+The vectors of both sources can come from the same forward pass, because each head only reads a layer on the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from artatlas import cli, shards, store, vgg, weights
+from artatlas.config import Config, Content, Style
+from artatlas.reduce import fit_pca
+from artatlas.weights import Weights
+
+SEED = 0  # of the PCA's random start; the result does not depend on it beyond rounding
+PCA_ROWS = 256  # vectors in memory at a time: 33 MB of Gram vectors of block3_conv1
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What the network said of every work for one source, on the disk in shards."""
+
+    stage: str  # content | style
+    image_ids: np.ndarray  # (N,) str
+    network: str  # vgg16 | vgg19
+    recipe: dict[str, Any]
+    inputs: dict[str, str]
+    folder: Path  # of the shards, removed by `write`
+    paths: list[Path]  # joined, (N, P) float32
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """One pass over all rows, (B, P) at a time."""
+        for path in self.paths:
+            shard = shards.load(path)
+            for rows in shards.slices(len(shard), PCA_ROWS):
+                yield np.asarray(shard[rows])
+
+
+def content_heads(content: Content) -> list[vgg.Head]:
+    return [vgg.Pooled(content.layer, content.pooling)]
+
+
+def style_heads(style: Style) -> list[vgg.Head]:
+    return [vgg.Gram(layer, style.normalizer, style.transform) for layer in style.layers]
+
+
+def extract(config: Config, stages: list[str]) -> tuple[dict[str, Vectors], str]:
+    """The vectors of `stages` (content, style or both), each network looking at every work once.
+
+    Returns them by stage, and a phrase for the closing line: rate, precision, device, share of time without input.
+    Raises UserError where a layer or the weights are not to be had, or images.h5 is not there or out of date.
+    """
+    networks = {stage: _network(config, stage) for stage in stages}
+    with store.open_output(config, "images") as images:
+        tf = vgg.start_tensorflow(config)
+        precision = vgg.resolve_precision(config.vgg.precision, tf)
+        inputs = {"images": str(images.attrs["fingerprint"])}
+        image_ids = store.read_ids(images)
+        found: dict[str, Vectors] = {}
+        for stage, network in networks.items():
+            recipe = {"settings": config.settings(("vgg", stage)), **vgg.provenance(network, precision)}
+            folder = shards.folder_for(config.outputs / f"{stage}.h5", store.fingerprint(stage, recipe, inputs))
+            found[stage] = Vectors(stage, image_ids, network.network, recipe, inputs, folder, [])
+        for notice in dict.fromkeys(network.notice for network in networks.values() if network.notice):
+            cli.notice(notice)
+        # Content from a dense layer reads a file of weights with the top, style one without: these are two passes.
+        passes: dict[str, list[str]] = {}
+        for stage, network in networks.items():
+            passes.setdefault(network.sha256, []).append(stage)
+        speed = _Speed()
+        for together in passes.values():
+            _forward(config, images, networks[together[0]], precision, [found[stage] for stage in together], tf, speed)
+    return found, speed.phrase(precision, vgg.device_name(tf))
+
+
+def _network(config: Config, stage: str) -> Weights:
+    if stage == "content":
+        layer = config.content.layer
+        network = weights.resolve(config.vgg.network, config.vgg.weights, needs_top=layer in vgg.DENSE)
+        vgg.check_layer(layer, "content.layer", network, config.images.network_px, dense=True)
+        return network
+    network = weights.resolve(config.vgg.network, config.vgg.weights)
+    for layer in config.style.layers:
+        vgg.check_layer(layer, "style.layers", network, config.images.network_px)
+    return network
+
+
+@dataclass
+class _Speed:
+    works: int = 0  # that the network looked at
+    seconds: float = 0.0
+    waited: float = 0.0  # seconds of them without input
+
+    def phrase(self, precision: str, device: str) -> str:
+        """For the closing line, where a resumed run counts only what it computed itself."""
+        if not self.works:
+            return f"all there from a stopped run ({precision}, {device})"
+        rate = self.works / self.seconds
+        return (
+            f"at {rate:.{0 if rate >= 10 else 1}f} works/s ({precision}, {device},"
+            f" {self.waited / self.seconds:.0%} of the time waiting for input)"
+        )
+
+
+def _forward(
+    config: Config, images: h5py.File, network: Weights, precision: str, sources: list[Vectors], tf: Any, speed: _Speed
+) -> None:
+    """One pass over the works whose shards are missing; fills in the paths of `sources`."""
+    heads = {"content": content_heads(config.content), "style": style_heads(config.style)}
+    counts = [len(heads[source.stage]) for source in sources]
+    every_head = [head for source in sources for head in heads[source.stage]]
+    forward = vgg.build(network, every_head, precision, config.images.network_px, tf)
+    batches = vgg.Batches(images["pixels"], config.machine.batch_size)
+
+    def vectors(rows: slice) -> Iterator[list[np.ndarray]]:
+        for batch in batches.read(rows):
+            outputs = iter(forward(batch))
+            speed.works += len(batch)
+            yield [np.hstack([next(outputs) for _ in range(count)]) for count in counts]  # (B, P) per source
+
+    start = time.perf_counter()
+    folders = [source.folder for source in sources]
+    desc = " and ".join(source.stage for source in sources)
+    for source, paths in zip(sources, shards.compute(folders, len(sources[0].image_ids), vectors, desc), strict=True):
+        source.paths.extend(paths)
+    speed.seconds += time.perf_counter() - start
+    speed.waited += batches.waited
+
+
+def write_content(config: Config, vectors: Vectors) -> tuple[Path, str]:
+    """Writes content.h5: the vectors as they are, or reduced by PCA. Returns its path and what it holds in words."""
+    embeddings = np.concatenate([shards.load(path) for path in vectors.paths])  # (N, C)
+    pca = None
+    if config.content.n_components:
+        pca = fit_pca(vectors.blocks, config.content.n_components, np.random.default_rng(SEED))
+        embeddings = pca.transform(embeddings)
+    path = _write(config, vectors, embeddings, pca)
+    kept = f" ({pca.explained_variance_ratio:.1%} of the variance)" if pca else ""
+    return path, (
+        f"{cli.count(len(embeddings), 'work')}, {embeddings.shape[1]} dimensions{kept} from {config.content.layer} of"
+        f" {vectors.network.upper()}"
+    )
+
+
+def write_style(config: Config, vectors: Vectors) -> tuple[Path, str]:
+    """Fits the PCA on the Gram vectors, writes style.h5. Returns its path and what it holds in words."""
+    layers = config.style.layers
+    widths = [vgg.gram_length(layer) for layer in layers]
+    pca = fit_pca(vectors.blocks, config.style.n_components, np.random.default_rng(SEED), widths)
+    embeddings = np.concatenate([pca.transform(block) for block in vectors.blocks()])  # (N, D)
+    path = _write(config, vectors, embeddings, pca)
+    return path, (
+        f"{cli.count(len(embeddings), 'work')}, {embeddings.shape[1]} dimensions ({pca.explained_variance_ratio:.1%} of"
+        f" the variance) from Gram matrices of {', '.join(layers)} of {vectors.network.upper()}"
+    )
+
+
+def _write(config: Config, vectors: Vectors, embeddings: np.ndarray, pca: Any) -> Path:
+    path = config.outputs / f"{vectors.stage}.h5"
+    with store.create(path, vectors.stage, vectors.recipe, vectors.inputs) as h5:
+        store.write_ids(h5, vectors.image_ids)
+        h5["embeddings"] = embeddings
+        if pca:
+            store.write_pca(h5, pca)
+    shards.remove(vectors.folder)
+    return path

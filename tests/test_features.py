@@ -1,0 +1,127 @@
+"""extract_features.py writes what the two scripts write, in one pass, and goes on where any of the three stopped."""
+
+import itertools
+
+import numpy as np
+import pytest
+from conftest import FAST, flags, run_script
+
+import extract_content
+import extract_features
+import extract_style
+from artatlas import config, features, shards, vgg
+from artatlas.errors import UserError
+
+
+def load(painted, images, outputs, *more):
+    """A config over a folder that holds nothing but images.h5."""
+    outputs.mkdir()
+    (outputs / "images.h5").symlink_to(images)
+    paths = (f"paths.images={painted / 'images'}", f"paths.metadata={painted / 'metadata.csv'}")
+    return config.load(None, (*paths, f"paths.outputs={outputs}", *FAST, *more))
+
+
+@pytest.fixture
+def count_forwards(monkeypatch):
+    """A list that gets the number of works of every batch that the network looks at."""
+    seen, build = [], vgg.build
+
+    def counting(*arguments):
+        forward = build(*arguments)
+
+        def forward_and_count(pixels):
+            seen.append(len(pixels))
+            return forward(pixels)
+
+        return forward_and_count
+
+    monkeypatch.setattr(vgg, "build", counting)
+    return seen
+
+
+@pytest.mark.parametrize("more", [(), ("content.n_components=20", "vgg.precision=float32", "machine.batch_size=7")])
+def test_one_pass_gives_the_bytes_of_two(painted, finished, tmp_path, count_forwards, more):
+    apart = load(painted, finished / "images.h5", tmp_path / "apart", *more)
+    extract_content.main(apart)
+    extract_style.main(apart)
+    assert sum(count_forwards) == 2 * 64
+    count_forwards.clear()
+    together = load(painted, finished / "images.h5", tmp_path / "together", *more)
+    _, summary = extract_features.main(together)
+    assert sum(count_forwards) == 64
+    for file in ("content.h5", "style.h5"):
+        assert (together.outputs / file).read_bytes() == (apart.outputs / file).read_bytes(), file
+    assert "content.h5 with 64 works" in summary and "of the time waiting for input" in summary
+    assert sorted(path.name for path in together.outputs.iterdir()) == ["content.h5", "images.h5", "style.h5"]
+
+
+def test_any_of_the_three_goes_on_where_another_stopped(painted, finished, tmp_path, count_forwards, monkeypatch):
+    monkeypatch.setattr(shards, "slices", lambda n, rows=16: [slice(i, min(i + 16, n)) for i in range(0, n, 16)])
+    settings = load(painted, finished / "images.h5", tmp_path / "outputs", "machine.batch_size=16")
+    compute = shards.compute
+
+    def stopping(folders, n_rows, work, desc):
+        batches = itertools.count()
+
+        def until_the_third(rows):
+            if next(batches) == 2:
+                raise KeyboardInterrupt
+            return work(rows)
+
+        return compute(folders, n_rows, until_the_third, desc)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(shards, "compute", stopping)
+        extract_features.main(settings)
+    assert sum(count_forwards) == 32
+    count_forwards.clear()
+    extract_style.main(settings)
+    assert sum(count_forwards) == 32  # what the stopped pass had seen is not looked at again
+    count_forwards.clear()
+    extract_content.main(settings)
+    assert sum(count_forwards) == 32
+    whole = load(painted, finished / "images.h5", tmp_path / "whole", "machine.batch_size=16")
+    extract_features.main(whole)
+    for file in ("content.h5", "style.h5"):
+        assert (settings.outputs / file).read_bytes() == (whole.outputs / file).read_bytes(), file
+
+
+def test_a_shard_that_cannot_be_written_stops_the_run(painted, finished, tmp_path, monkeypatch):
+    """It is written in another thread, whose errors must not be lost."""
+    settings = load(painted, finished / "images.h5", tmp_path / "outputs")
+    folder_for = shards.folder_for
+
+    def vanishing(output, fingerprint):
+        folder = folder_for(output, fingerprint)
+        folder.rmdir()
+        return folder
+
+    monkeypatch.setattr(shards, "folder_for", vanishing)
+    with pytest.raises(UserError, match="could not be written"):
+        extract_features.main(settings)
+    assert not (settings.outputs / "content.h5").exists()
+
+
+def test_run_all_looks_at_every_work_once(painted, outputs):
+    result = run_script("run_all.py", *flags(painted, outputs), "--only", "content", "style")
+    lines = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("extract_")]
+    assert lines == ["extract_features.py"]
+    assert "2 stages made, 0 up to date" in result.stdout
+    result = run_script("run_all.py", *flags(painted, outputs), "--only", "style")
+    assert "extract_style.py" in result.stdout and "extract_features.py" not in result.stdout
+
+
+def test_speed_counts_what_was_computed():
+    assert "all there" in features._Speed().phrase("float32", "CPU")
+    assert features._Speed(100, 20.0, 5.0).phrase("float32", "CPU").startswith("at 5.0 works/s")
+    assert "25% of the time" in features._Speed(100, 20.0, 5.0).phrase("float32", "CPU")
+
+
+def test_the_blocks_of_vectors_are_their_rows(tmp_path):
+    rows = np.arange(700 * 3, dtype=np.float32).reshape(700, 3)
+    paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    for path, part in zip(paths, np.split(rows, [300]), strict=True):
+        np.save(path, part)
+    vectors = features.Vectors("style", np.arange(700), "vgg16", {}, {}, tmp_path, paths)
+    assert [len(block) for block in vectors.blocks()] == [256, 44, 256, 144]
+    np.testing.assert_array_equal(np.concatenate(list(vectors.blocks())), rows)
