@@ -166,7 +166,8 @@ def main(config: Config) -> tuple[Path, str]:
         h5.attrs["metadata_sha256"] = table.sha256
     shards.remove(folder)
     summary = summarise(len(works), len(skipped), sum(map(bool, duplicate_of)))
-    return output, f"{summary}, {rate:,.0f} works/s" if n_decoded else summary
+    threads = cli.count(images.n_threads(config.machine.threads), "thread")
+    return output, f"{summary}, {rate:,.0f} works/s on {threads}" if n_decoded else summary
 
 
 if __name__ == "__main__":

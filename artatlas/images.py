@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import stat
 import struct
 import threading
@@ -33,6 +34,9 @@ from artatlas.config import Images
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 PAD_COLOR = (124, 116, 104)  # the mean of ImageNet, which VGG's preprocessing subtracts: borders become zeros
 HEADROOM = 2  # decode to at least twice the final size, so that the fair resize at the end is what is seen
+THUMBNAIL_GAP = 1.5  # thumbnails are averaged down to 1.5 times their size first: half the time, and what that changes
+# (0.7 levels of 255) is little beside what their JPEG does (4). The network gets the whole resize.
+KEPT_BYTES = 100_000  # a JPEG of at most that, no larger than a thumbnail, is its own thumbnail
 BYTES_PER_PIXEL = 8  # the most that an uncompressed picture of those formats takes: RGBA of 16 bits
 FILE_BYTES = 512 << 20  # of files that all threads together hold in memory; a larger one is read alone
 LOADED_PIXELS = 128_000_000  # likewise of decoded pixels, which take 4 bytes each and as much again while converted
@@ -52,6 +56,12 @@ _TURNS = {
 }  # fmt: skip
 _SWAPPING = (5, 6, 7, 8)  # those that exchange width and height
 _ORIENTATION = 0x0112  # the EXIF tag
+
+# Of a JPEG: JFIF header without a preview, Adobe's note on colours, tables, restart interval, frame of 3 x 8 bits.
+_BARE_SEGMENT = re.compile(
+    rb"\xff(?:\xe0\0\x10JFIF\0.{9}|\xee\0\x0eAdobe.{7}|[\xdb\xc4\xdd].{2,}|\xc0\0\x11\x08.{4}\x03.{9})", re.DOTALL
+)
+_END_OF_SCAN = re.compile(rb"\xff[^\0\xd0-\xd7]")
 
 Image.MAX_IMAGE_PIXELS = None  # images.max_megapixels is checked below instead, before any pixel is decoded
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of harmless damage, for example in EXIF
@@ -121,7 +131,8 @@ def decode(source: str | Path | bytes, settings: Images) -> Decoded:
     The first frame of animations and the first page of TIFFs; EXIF orientation applied; transparency over white;
     an embedded colour profile converted to sRGB; 16 bits scaled to 8. TIFFs of 32-bit numbers have no fixed range:
     floats within 0..1 are taken as they are, all others stretched from their lowest to their highest value.
-    A JPEG is decoded at 1/2, 1/4 or 1/8 where that still is `HEADROOM` times what is asked for.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where that still is `HEADROOM` times what is asked for, and one that is no
+    larger than a thumbnail is kept as it is.
 
     Raises Unreadable. Safe to call from many threads, which is worth it: Pillow releases the interpreter lock.
     """
@@ -149,7 +160,7 @@ def decode_all(
         except Unreadable as unreadable:
             return unreadable
 
-    with ThreadPoolExecutor(_cores() if threads == "auto" else threads) as pool:
+    with ThreadPoolExecutor(n_threads(threads)) as pool:
         waiting: deque[Future[Decoded | Unreadable]] = deque()
         try:
             for path in paths:
@@ -162,8 +173,10 @@ def decode_all(
             pool.shutdown(wait=False, cancel_futures=True)  # an interrupted run stops after the pictures at hand
 
 
-def _cores() -> int:
-    """Those this process may use, which a container or batch system makes fewer than the machine has."""
+def n_threads(threads: int | Literal["auto"]) -> int:
+    """`auto` is the cores this process may use, which a container or batch system makes fewer than there are."""
+    if threads != "auto":
+        return threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -182,11 +195,12 @@ def _decode(data: bytes, settings: Images) -> Decoded:
         words = cli.printable(str(error)) or type(error).__name__
         raise Unreadable(f"is damaged ({words})", sha256) from None
     pixels = _network_input(picture, extent, size, settings)
-    thumbnail = picture.resize(_thumbnail_size(size, settings), Image.Resampling.BICUBIC, (0, 0, *extent))
     if orientation in _TURNS:  # only now, where it costs least
-        pixels, thumbnail = pixels.transpose(_TURNS[orientation]), thumbnail.transpose(_TURNS[orientation])
+        pixels = pixels.transpose(_TURNS[orientation])
+    is_thumbnail = max(size) <= settings.thumbnail_px and len(data) <= KEPT_BYTES and _is_bare_jpeg(data)
+    thumbnail = data if is_thumbnail else _thumbnail(picture, extent, size, orientation, settings)
     width, height = size[::-1] if orientation in _SWAPPING else size
-    return Decoded(_squared(pixels, settings.network_px), _encode(thumbnail, settings), width, height, sha256)
+    return Decoded(_squared(pixels, settings.network_px), thumbnail, width, height, sha256)
 
 
 def _too_large(size: tuple[int, int], settings: Images) -> str:
@@ -262,8 +276,31 @@ def _squared(picture: Image.Image, side: int) -> np.ndarray:
     return square
 
 
-def _encode(thumbnail: Image.Image, settings: Images) -> bytes:
+def _thumbnail(
+    picture: Image.Image, extent: tuple[float, float], size: tuple[int, int], orientation: int, settings: Images
+) -> bytes:
+    shape, covered = _thumbnail_size(size, settings), (0, 0, *extent)
+    thumbnail = picture.resize(shape, Image.Resampling.BICUBIC, covered, THUMBNAIL_GAP)
+    if orientation in _TURNS:
+        thumbnail = thumbnail.transpose(_TURNS[orientation])
     thumbnail.info.clear()  # a comment of the original would be written along
     buffer = io.BytesIO()
     thumbnail.save(buffer, "JPEG", quality=settings.thumbnail_quality)
     return buffer.getvalue()
+
+
+def _is_bare_jpeg(data: bytes) -> bool:
+    """Whether a file that was decoded is a baseline colour JPEG that holds its picture and nothing else.
+
+    Metadata, a colour profile, an orientation, comments, previews or bytes after the end all say no: what is stored
+    as it is will be shown in pages and passed on. Encoding it once more would only make it worse.
+    """
+    at = 2
+    while data[at : at + 2] != b"\xff\xda":  # up to the start of the scan, segment by segment
+        segment = data[at : at + 2 + int.from_bytes(data[at + 2 : at + 4])]
+        if not _BARE_SEGMENT.fullmatch(segment):
+            return False
+        at += len(segment)
+    # In a scan 0xFF is followed by 0 or a restart marker, so that the first other marker ends it.
+    end = _END_OF_SCAN.search(data, at + 2)
+    return data.startswith(b"\xff\xd8") and end is not None and data[end.start() :] == b"\xff\xd9"

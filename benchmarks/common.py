@@ -1,11 +1,12 @@
 """What the benchmarks share: a line that says where they ran, and fair timing of things that are compared.
 
-    from common import header, paired
+from common import header, paired
 """
 
 import datetime
 import os
 import platform
+import statistics
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -48,3 +49,8 @@ def paired(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str
             functions[name]()
             seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def ratio(slower: list[float], faster: list[float]) -> float:
+    """Median of how many times `faster` is faster, over runs that stood next to each other."""
+    return statistics.median(a / b for a, b in zip(slower, faster, strict=True))

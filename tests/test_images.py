@@ -281,6 +281,57 @@ def test_a_picture_of_the_right_size_is_not_touched():
     assert (images.decode(encoded(image, "PNG"), SHIPPED).pixels == np.asarray(image)).all()
 
 
+def inserted(data, marker, payload):
+    """The JPEG with one more segment at its front."""
+    return data[:2] + marker + struct.pack(">H", len(payload) + 2) + payload + data[2:]
+
+
+def test_a_small_jpeg_is_its_own_thumbnail():
+    """Encoding it once more would only lose; what was not written by Pillow but says nothing more is as good."""
+    small = texture((256, 100))
+    kept = [encoded(small, "JPEG", quality=quality, subsampling=quality % 3) for quality in (60, 90, 95)]
+    kept += [encoded(small, "JPEG", optimize=True), encoded(small, "JPEG", restart_marker_blocks=8)]
+    kept += [kept[0][:2] + kept[0][20:], encoded(small, "JPEG", keep_rgb=True)]  # without JFIF, without YCbCr
+    for data in kept:
+        decoded = images.decode(data, SHIPPED)
+        assert decoded.thumbnail == data
+        assert (decoded.pixels == images.decode(encoded(Image.open(io.BytesIO(data)), "PNG"), SHIPPED).pixels).all()
+
+
+def test_a_small_jpeg_with_anything_more_in_it_is_encoded_again():
+    """What is stored goes into pages: no metadata, previews or hidden bytes go with it, and all of it is RGB."""
+    small, exif = texture((200, 100)), Image.Exif()
+    exif[0x0112] = 3
+    plain, noise = encoded(small, "JPEG"), Image.effect_noise((256, 256), 90).convert("RGB")
+    assert images.decode(plain, SHIPPED).thumbnail == plain  # the control
+    preview = struct.pack(">5sHBHHBB", b"JFIF", 258, 0, 1, 1, 1, 1) + b"\xff\0\0"
+    others = {
+        "exif": encoded(small, "JPEG", exif=exif),
+        "colour profile": encoded(small, "JPEG", icc_profile=swapped_profile()),
+        "comment": encoded(small, "JPEG", comment=b"<script>"),
+        "XMP": inserted(plain, b"\xff\xe1", b"http://ns.adobe.com/xap/1.0/\0<x/>"),
+        "segment of an application": inserted(plain, b"\xff\xef", b"secret"),
+        "preview": inserted(plain[:2] + plain[20:], b"\xff\xe0", preview),
+        "comment before the end": plain[:-2] + b"\xff\xfe\0\x08secret\xff\xd9",
+        "bytes after the end": plain + b"secret",
+        "another picture after the end": plain + plain,
+        "several frames": encoded(small, "MPO", save_all=True, append_images=[small]),
+        "progressive": encoded(small, "JPEG", progressive=True),
+        "grey": encoded(small.convert("L"), "JPEG"),
+        "CMYK": encoded(small.convert("CMYK"), "JPEG"),
+        "PNG": encoded(small, "PNG"),
+        "too large": encoded(texture((300, 100)), "JPEG"),
+        "too many bytes": encoded(noise, "JPEG", quality=100, subsampling=0),
+    }
+    assert len(others["too many bytes"]) > images.KEPT_BYTES
+    for name, data in others.items():
+        decoded = images.decode(data, SHIPPED)
+        assert decoded.thumbnail != data and len(decoded.thumbnail) < images.KEPT_BYTES, name
+        stored = thumbnail(decoded)
+        assert (stored.format, stored.mode) == ("JPEG", "RGB") and b"secret" not in decoded.thumbnail, name
+        assert set(stored.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}, name
+
+
 def test_reduced_decoding_is_as_good_as_full_decoding(monkeypatch):
     """A large JPEG is never decoded whole, and no one can tell: nearer to the fair result than another filter is."""
     loaded = []
