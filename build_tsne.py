@@ -46,11 +46,15 @@ def initial_layout(features: np.ndarray, method: str, rng: np.random.Generator) 
     noise = rng.normal(0, INITIAL_STD, (len(features), 2))
     if method == "random":
         return noise
-    centred = features - features.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    squares = np.zeros((features.shape[1], features.shape[1]))  # a float64 copy of all rows would outweigh them
+    for rows in sources.blocks(len(features)):
+        centred = (features[rows] - mean).astype(np.float64)
+        squares += centred.T @ centred
+    _, axes = np.linalg.eigh(squares)
     axes = axes[:, ::-1][:, :2]
     axes *= np.where(axes[np.abs(axes).argmax(axis=0), [0, 1]] < 0, -1, 1)  # an eigenvector's sign is arbitrary
-    layout = centred @ axes
+    layout = np.concatenate([(features[rows] - mean) @ axes for rows in sources.blocks(len(features))])
     spread = layout[:, 0].std()
     if not spread > 0:
         return noise  # all works alike: there is nothing to start from
@@ -64,11 +68,15 @@ def embed_opentsne(
     """Coordinates (N, 2) and the KL divergence, by openTSNE (FFT-accelerated above 10,000 works, else Barnes-Hut)."""
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import Annoy, PrecomputedNeighbors, Sklearn
 
-    affinities = PerplexityBasedNN(
-        features, perplexity=perplexity, metric="euclidean", n_jobs=threads, random_state=settings.seed,
-        method="exact" if len(features) < EXACT_NEIGHBOURS_BELOW else "annoy",
-    )  # fmt: skip
+    # The index holds a copy of the features: it goes before P is computed, which needs no more than the neighbours.
+    index = (Sklearn if len(features) < EXACT_NEIGHBOURS_BELOW else Annoy)(
+        features, k=min(len(features) - 1, int(3 * perplexity)), n_jobs=threads, random_state=settings.seed
+    )
+    neighbours = PrecomputedNeighbors(*index.build())
+    del index
+    affinities = PerplexityBasedNN(perplexity=perplexity, knn_index=neighbours, n_jobs=threads)
     embedding = TSNEEmbedding(layout, affinities, n_jobs=threads, random_state=settings.seed)
     phases = ((EARLY_ITERATIONS, settings.early_exaggeration), (settings.n_iter, 1.0))
     for n_iter, exaggeration in phases:
@@ -129,7 +137,7 @@ def draw_map(
 def main(config: Config) -> tuple[Path, str]:
     # 1. Read
     names = [name for name in SOURCES if any(name in weights for weights in config.maps.values())]
-    image_ids, embeddings, inputs = sources.read_embeddings(config, names)
+    image_ids, inputs = sources.common_ids(config, names)
     file = store.show(config.outputs / BY_NAME[names[0]].output)
     perplexity = resolve_perplexity(config.tsne.perplexity, len(image_ids), file)
     recipe = {"settings": config.settings(("maps", "tsne")), "perplexity": perplexity}
@@ -138,8 +146,9 @@ def main(config: Config) -> tuple[Path, str]:
     # 2. Compute
     maps = {}
     for name, weights in config.maps.items():
-        features, _ = sources.combine(embeddings, weights, config.tsne.scaling)
+        features, _ = sources.read_features(config, image_ids, weights, config.tsne.scaling)
         maps[name] = draw_map(features, config.tsne, perplexity, threads, name)
+        del features  # before the next map's are read
 
     # 3. Write
     output = config.outputs / "tsne.h5"

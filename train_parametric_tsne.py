@@ -93,7 +93,7 @@ def fit_constants(features: np.ndarray, coordinates: np.ndarray) -> Network:
     (unit variance a column) ends in networks that know the training works as well, and new ones far less.
     """
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    mean_square = np.square(features - mean, dtype=np.float64).sum(axis=1).mean()
+    mean_square = sources.mean_square(features, mean)
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     high = np.where(high > low, high, low + 1)  # a map of works that all lie on one point or line
     return Network(mean, float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0, (), low, high)
@@ -188,7 +188,6 @@ def train(
     rng = np.random.default_rng(settings.seed)
     known = np.flatnonzero(~is_test)
     network = fit_constants(features[known], coordinates[known])
-    inputs = network.standardize(features)
     model = build_model(features.shape[1], settings)
 
     phases = [(regression(tf, coordinates, network), settings.epochs)]
@@ -196,14 +195,14 @@ def train(
         n_warmup = round(WARMUP_SHARE * settings.epochs)
         kl = parametric_tsne(tf, features, known, perplexity, settings.alpha, network)
         phases = [(phases[0][0], n_warmup), (kl, settings.epochs - n_warmup)]
-    measure = measurer(phases[-1][0], model, inputs, is_test, rng)
+    measure = measurer(phases[-1][0], model, features, network, is_test, rng)
     losses: list[list[float]] = []
     with cli.progress(total=settings.epochs, unit="epoch", desc=settings.objective) as bar:
         for objective, n_epochs in phases:
             step = make_step(tf, model, objective.loss, settings)
             for _ in range(n_epochs):
                 for rows in batches(known, settings.batch_size, rng):
-                    step(inputs[rows], objective.target(rows))
+                    step(network.standardize(features[rows]), objective.target(rows))
                 losses.append(measure())
                 bar.set_postfix_str("training {:.4g}, test {:.4g}".format(*losses[-1]), refresh=False)
                 bar.update()
@@ -215,8 +214,9 @@ def train(
 
 
 def measurer(
-    objective: Objective, model: Any, inputs: np.ndarray, is_test: np.ndarray, rng: np.random.Generator
-) -> Callable[[], list[float]]:
+    objective: Objective, model: Any, features: np.ndarray, network: Network, is_test: np.ndarray,
+    rng: np.random.Generator,
+) -> Callable[[], list[float]]:  # fmt: skip
     """A function that gives the loss on training and on test works as the network stands.
 
     Both are of equally many works (KL(P || Q) grows with their number), drawn once, P calibrated among these.
@@ -225,7 +225,8 @@ def measurer(
     n_works = min(PROBE, *map(len, sides))
     if n_works < 2:
         return lambda: [np.nan, np.nan]
-    probes = [(inputs[side[:n_works]], objective.measured(side[:n_works])) for side in sides]
+    drawn = [side[:n_works] for side in sides]
+    probes = [(network.standardize(features[rows]), objective.measured(rows)) for rows in drawn]
     return lambda: [float(objective.loss(model(works), target)) for works, target in probes]
 
 
@@ -346,17 +347,15 @@ def main(config: Config) -> tuple[Path, str]:
     # 1. Read
     settings = config.parametric_tsne
     weights: dict[str, float] = dict(config.maps[settings.map].items())
-    ids, embeddings, inputs = sources.read_embeddings(config, list(weights))
+    _, inputs = sources.common_ids(config, list(weights))
     with store.open_output(config, "tsne") as h5:
         image_ids, coordinates = store.read_ids(h5), h5[f"{settings.map}/coordinates"][:]
         perplexity = float(json.loads(h5.attrs["recipe"])["perplexity"])
         inputs["tsne"] = str(h5.attrs["fingerprint"])
     duplicate_of = read_duplicates(config, inputs)
-    rows = store.rows_of(image_ids, ids)  # works that another map's source lacks are on no map
-    embeddings = {name: values[rows] for name, values in embeddings.items()}
     # The scalers, and the PCA behind the style embeddings, are fitted on all works, test works too, as the finished
     # map is. They do not tell where a work lies, but make a test work a little less strange than one from elsewhere.
-    features, scalers = sources.combine(embeddings, weights, config.tsne.scaling)
+    features, scalers = sources.read_features(config, image_ids, weights, config.tsne.scaling)
     placed_sources = {name: read_source(config, name, scaler) for name, scaler in scalers.items()}
 
     # 2. Compute

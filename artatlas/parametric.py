@@ -18,7 +18,7 @@ import numpy as np
 
 from artatlas import store
 from artatlas.reduce import Pca
-from artatlas.sources import Scaler
+from artatlas.sources import Scaler, blocks
 
 # Bisections of the precision; 50 bring the entropy to 1e-9 of its target, as 64-bit floats allow no better anyway.
 N_BISECTIONS = 50
@@ -66,7 +66,8 @@ def affinities(features: np.ndarray, perplexity: float) -> Any:
     # Brute force is exact, and at some hundred dimensions no tree is faster.
     search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(features)
     distances, neighbors = search.kneighbors()  # of each work, itself left out
-    conditional = conditional_affinities(distances**2, perplexity)
+    # A block at a time: the bisection holds some copies of what it is given.
+    conditional = np.concatenate([conditional_affinities(distances[rows] ** 2, perplexity) for rows in blocks(n_works)])
     starts = np.arange(n_works + 1) * n_neighbors
     one_way = csr_array((conditional.ravel(), neighbors.ravel(), starts), shape=(n_works, n_works))
     return ((one_way + one_way.T) / (2 * n_works)).astype(np.float32).tocsr()
@@ -92,7 +93,11 @@ class Network:
         return ((features - self.input_mean) * np.float32(self.input_scale)).astype(np.float32, copy=False)
 
     def place(self, features: np.ndarray) -> np.ndarray:
-        """Coordinates (B, 2) float32 in the units of the map, of features (B, D)."""
+        """Coordinates (N, 2) float32 in the units of the map, of features (N, D)."""
+        return np.concatenate([self._place(features[rows]) for rows in blocks(len(features))])
+
+    def _place(self, features: np.ndarray) -> np.ndarray:
+        """The same of a block of rows: the hidden units are many more numbers than the features."""
         hidden = self.standardize(features)
         for kernel, bias in self.layers[:-1]:
             hidden = np.maximum(hidden @ kernel + bias, 0)  # (B, in) -> (B, out)

@@ -5,6 +5,8 @@ Without scaling the source with the largest numbers decides alone: raw Gram vect
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,8 @@ import numpy as np
 from artatlas import store
 from artatlas.config import Config
 from artatlas.errors import UserError
+
+BLOCK = 4096  # rows at a time: what is computed on the way takes some MB, however large the collection
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ def fit_scaler(embeddings: np.ndarray, method: str, weight: float = 1.0) -> Scal
     if method in ("cosine", "mean_square"):
         offset = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
     if method == "mean_square":
-        mean_square = np.square(embeddings - offset, dtype=np.float64).sum(axis=1).mean()
-        scale[:] = 1 / np.sqrt(mean_square) if mean_square > 0 else 0
+        square = mean_square(embeddings, offset)
+        scale[:] = 1 / np.sqrt(square) if square > 0 else 0
     if method == "min_max":
         offset = embeddings.min(axis=0)
         span = embeddings.max(axis=0) - offset
@@ -60,23 +64,49 @@ def fit_scaler(embeddings: np.ndarray, method: str, weight: float = 1.0) -> Scal
     return Scaler(offset, scale, method == "cosine", float(weight))
 
 
-def read_embeddings(config: Config, names: list[str]) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
-    """The embeddings of the named sources, their rows joined by id.
+def blocks(n_rows: int) -> Iterator[slice]:
+    """Slices of `BLOCK` rows that together are all of them."""
+    return (slice(start, min(start + BLOCK, n_rows)) for start in range(0, n_rows, BLOCK))
 
-    Returns image_ids (N,) of the works that every source holds, in the first one's order; source -> (N, D) float32;
-    and source -> fingerprint, for the `inputs` of what is made from them.
-    """
-    ids, embeddings, fingerprints = {}, {}, {}
+
+def mean_square(rows: np.ndarray, origin: np.ndarray) -> float:
+    """Mean squared distance of rows (N, D) to `origin` (D,), summed in float64."""
+    squares = [np.square(rows[some] - origin, dtype=np.float64).sum(axis=1) for some in blocks(len(rows))]
+    return float(np.concatenate(squares).mean())
+
+
+def common_ids(config: Config, names: list[str]) -> tuple[np.ndarray, dict[str, str]]:
+    """image_ids (N,) of the works that every named source holds, in the first one's order, and source -> fingerprint,
+    for the `inputs` of what is made from them."""
+    ids, fingerprints = {}, {}
     for name in names:
         with store.open_output(config, name) as h5:
-            ids[name], embeddings[name] = store.read_ids(h5), h5["embeddings"][:]
-            fingerprints[name] = str(h5.attrs["fingerprint"])
+            ids[name], fingerprints[name] = store.read_ids(h5), str(h5.attrs["fingerprint"])
     common = set.intersection(*[set(of_source) for of_source in ids.values()])
     image_ids = np.array([image_id for image_id in ids[names[0]] if image_id in common], dtype=object)
     if not len(image_ids):
         raise UserError(f"{' and '.join(names)} have no work in common. Run: {config.command('run_all.py')}")
-    joined = {name: embeddings[name][store.rows_of(image_ids, ids[name])] for name in names}
-    return image_ids, joined, fingerprints
+    return image_ids, fingerprints
+
+
+def read_features(
+    config: Config, image_ids: np.ndarray, weights: dict[str, float], scaling: str
+) -> tuple[np.ndarray, dict[str, Scaler]]:
+    """`combine` of the embeddings of some works (N,), each of which every source of `weights` holds.
+
+    Blocks of each file go straight to their rows and columns, so that the features are all there is in memory.
+    """
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(store.open_output(config, name)) for name in weights}
+        widths = [h5["embeddings"].shape[1] for h5 in files.values()]
+        features = np.empty((len(image_ids), sum(widths)), np.float32)
+        for h5, columns in zip(files.values(), _columns(widths), strict=True):
+            target = np.full(len(h5["image_ids"]), -1)  # the row of `features` for each of the file
+            target[store.rows_of(image_ids, store.read_ids(h5))] = np.arange(len(image_ids))
+            for rows in blocks(len(target)):
+                wanted = target[rows] >= 0
+                features[target[rows][wanted], columns] = h5["embeddings"][rows][wanted]
+    return features, _scale(features, widths, weights, scaling)
 
 
 def combine(
@@ -86,6 +116,21 @@ def combine(
 
     The features are (N, D) float32: each source scaled and weighed, side by side in the order of `weights`.
     """
-    scalers = {name: fit_scaler(embeddings[name], scaling, weight) for name, weight in weights.items()}
-    features = np.hstack([scaler.transform(embeddings[name]) for name, scaler in scalers.items()])
-    return features.astype(np.float32, copy=False), scalers
+    features = np.hstack([embeddings[name] for name in weights]).astype(np.float32, copy=False)
+    return features, _scale(features, [embeddings[name].shape[1] for name in weights], weights, scaling)
+
+
+def _scale(features: np.ndarray, widths: list[int], weights: dict[str, float], scaling: str) -> dict[str, Scaler]:
+    """Fits a scaler for every source and applies it, in place: `features` (N, D) are the embeddings side by side."""
+    scalers = {}
+    for (name, weight), columns in zip(weights.items(), _columns(widths), strict=True):
+        scalers[name] = fit_scaler(features[:, columns], scaling, weight)
+        for rows in blocks(len(features)):
+            features[rows, columns] = scalers[name].transform(features[rows, columns])
+    return scalers
+
+
+def _columns(widths: list[int]) -> list[slice]:
+    """Where each source's columns are among those of all sources."""
+    ends = np.cumsum(widths).tolist()
+    return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]

@@ -29,7 +29,7 @@ from artatlas.stages import BY_NAME
 
 SCHEMA_VERSION = 1
 TEXT = h5py.string_dtype("utf-8")
-_CHECK_BYTES = 64 << 20  # how much of a dataset is looked at in one go when it is checked
+_CHECK_BYTES = 8 << 20  # how much of a dataset is looked at in one go when it is checked
 
 # What each stage's file must hold: dataset -> (shape, numpy kind). A letter in a shape is a length that must be the
 # same wherever it stands in the file; None is any length. "*" stands for every group (one per map, or per column).

@@ -33,10 +33,10 @@ def digits():
 
 def collection(settings, label):
     weights = dict(settings.maps[settings.parametric_tsne.map].items())
-    ids, embeddings, _ = sources.read_embeddings(settings, list(weights))
+    ids, _ = sources.common_ids(settings, list(weights))
     with store.open_output(settings, "images") as h5:
         labels = h5[f"metadata/{label}"].asstr()[:][store.rows_of(ids, store.read_ids(h5))]
-    return sources.combine(embeddings, weights, settings.tsne.scaling)[0], labels
+    return sources.read_features(settings, ids, weights, settings.tsne.scaling)[0], labels
 
 
 def nearest_error(placed, labels, is_test):

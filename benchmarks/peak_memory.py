@@ -28,15 +28,15 @@ from artatlas.stages import STAGES
 DIFFERENT = 200
 
 
-def make_collection(folder, n_works):
-    """N names for 200 pictures of 400 x 300, each a blurred noise of its own; hard links cost no disk."""
+def make_collection(folder, n_works, size=(400, 300)):
+    """N names for 200 pictures of `size` (width, height), each a blurred noise of its own; links cost no disk."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for i in range(n_works):
         path = folder / f"{i:06d}.jpg"
         if i < DIFFERENT:
             noise = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-            noise.resize((400, 300), Image.Resampling.BICUBIC).save(path, quality=90)
+            noise.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
         else:
             os.link(folder / f"{i % DIFFERENT:06d}.jpg", path)
 

@@ -56,8 +56,7 @@ def main():
         cells += [f"{label} 5-NN", f"{label} mAP@10", f"{label} 5-NN shuffled"]
     print("| " + " | ".join(cells) + " |\n|" + "---|" * len(cells))
     for name, weights in settings.maps.items():
-        _, embeddings, _ = sources.read_embeddings(settings, list(weights))
-        features, _ = sources.combine(embeddings, weights, settings.tsne.scaling)
+        features, _ = sources.read_features(settings, ids, weights, settings.tsne.scaling)
         trust = metrics.trustworthiness(features, maps[name], 12)
         for what, values, figure in ((f"{name} embeddings", features, ""), (f"{name} map", maps[name], f"{trust:.3f}")):
             line = [what, figure, *[f"{score:.3f}" for score in scores(values, columns)]]

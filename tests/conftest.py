@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def run_script(script, *arguments, cwd=REPO, check=True, timeout=300):
     if check and result.returncode:
         raise AssertionError(f"{script} {arguments} exited {result.returncode}:\n{result.stdout}\n{result.stderr}")
     return result
+
+
+def peak_bytes(function):
+    """The most that Python and NumPy hold at one time while `function()` runs, beyond what was there before."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 # Settings that make a pipeline run in seconds. Random weights are real weights to everything but the figures.

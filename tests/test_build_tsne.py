@@ -1,11 +1,15 @@
 """Maps hold together what was planted together, are the same every time, and refuse what cannot be drawn."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
+from conftest import peak_bytes
 from sklearn.neighbors import KNeighborsClassifier
 
 import build_tsne
-from artatlas import config, store
+from artatlas import config, sources, store
 from artatlas.errors import UserError
 
 
@@ -123,3 +127,55 @@ def test_initial_layout_is_the_principal_plane():
     assert layout[:, 0].std() == pytest.approx(1e-4, rel=1e-2)
     assert abs(np.corrcoef(layout[:, 0], features[:, 0])[0, 1]) > 0.99
     assert abs(np.corrcoef(layout[:, 1], features[:, 1])[0, 1]) > 0.99
+
+
+# --- memory
+
+
+def test_initial_layout_copies_only_blocks(monkeypatch):
+    monkeypatch.setattr(sources, "BLOCK", 512)
+    features = np.random.default_rng(0).normal(size=(20_000, 128)).astype(np.float32)
+    peak = peak_bytes(lambda: build_tsne.initial_layout(features, "pca", np.random.default_rng(0)))
+    assert peak < 0.3 * features.nbytes  # less than one copy, of which there were five
+
+
+def test_one_map_is_held_at_a_time(settings, monkeypatch):
+    plant(settings)
+    read_features, held = sources.read_features, []
+
+    def watched(*arguments):
+        gc.collect()
+        assert not [ref for ref in held if ref() is not None], "the features of the map before are still there"
+        features, scalers = read_features(*arguments)
+        held.append(weakref.ref(features))
+        return features, scalers
+
+    monkeypatch.setattr(sources, "read_features", watched)
+    build_tsne.main(settings)
+    assert len(held) == len(settings.maps)
+
+
+def test_the_index_of_neighbours_is_gone_when_p_is_made(settings, monkeypatch):
+    """It holds a copy of the features. P is what openTSNE makes when left to itself."""
+    from openTSNE import affinity
+    from openTSNE.nearest_neighbors import Annoy
+
+    monkeypatch.setattr(build_tsne, "EXACT_NEIGHBOURS_BELOW", 0)
+    features = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
+    layout = build_tsne.initial_layout(features, "pca", np.random.default_rng(0))
+    theirs = affinity.PerplexityBasedNN(features, perplexity=10, method="annoy", random_state=settings.tsne.seed)
+    expected = theirs.P.toarray()
+    del theirs
+    make_p, found = affinity.joint_probabilities_nn, []
+
+    def watched(*arguments, **options):
+        gc.collect()
+        assert not [thing for thing in gc.get_objects() if type(thing) is Annoy]
+        p = make_p(*arguments, **options)
+        found.append(p.toarray())  # now: exaggeration is multiplied into it, and out again
+        return p
+
+    monkeypatch.setattr(affinity, "joint_probabilities_nn", watched)
+    coordinates, _ = build_tsne.embed_opentsne(features, layout, settings.tsne, 10, 1, lambda *_: None)
+    assert coordinates.shape == (300, 2)
+    np.testing.assert_array_equal(found[0], expected)

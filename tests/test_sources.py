@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from conftest import peak_bytes
 
-from artatlas import sources
+from artatlas import config, sources, store
+from artatlas.errors import UserError
 
 
 @pytest.fixture
@@ -56,3 +58,68 @@ def test_a_new_work_is_scaled_as_the_collection_was(embeddings):
         scaler = sources.fit_scaler(embeddings["style"], scaling)
         together = scaler.transform(embeddings["style"])
         np.testing.assert_array_equal(scaler.transform(embeddings["style"][3:4]), together[3:4])
+
+
+# --- reading
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return config.load(None, (f"paths.outputs={tmp_path}",))
+
+
+def write(settings, name, ids, embeddings):
+    sections = store.BY_NAME[name].sections
+    with store.create(settings.outputs / f"{name}.h5", name, {"settings": settings.settings(sections)}, {}) as h5:
+        store.write_ids(h5, ids)
+        h5["embeddings"] = embeddings
+
+
+def ids_of(numbers):
+    return np.array([f"w{number:05d}" for number in numbers], object)
+
+
+@pytest.mark.parametrize("scaling", ["cosine", "mean_square", "min_max", "none"])
+def test_what_is_read_is_what_combine_makes_of_rows_joined_by_id(settings, monkeypatch, scaling):
+    """Files in different orders, each with works that the other lacks, read in many blocks."""
+    monkeypatch.setattr(sources, "BLOCK", 7)
+    rng = np.random.default_rng(0)
+    numbers = {"content": rng.permutation(60), "color": rng.permutation(np.arange(20, 90))}
+    whole = {name: rng.normal(3, 2, (90, width)).astype(np.float32) for name, width in (("content", 6), ("color", 4))}
+    for name, rows in numbers.items():
+        write(settings, name, ids_of(rows), whole[name][rows])
+    image_ids, fingerprints = sources.common_ids(settings, ["content", "color"])
+    common = numbers["content"][numbers["content"] >= 20]  # in the order of the first source
+    assert list(image_ids) == list(ids_of(common))
+    assert fingerprints == {name: store.attributes(settings, name)["fingerprint"] for name in whole}
+
+    weights = {"color": 2, "content": 1}
+    found, scalers = sources.read_features(settings, image_ids, weights, scaling)
+    expected, expected_scalers = sources.combine({name: of[common] for name, of in whole.items()}, weights, scaling)
+    assert found.dtype == np.float32 and list(scalers) == ["color", "content"]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(scalers["color"].scale, expected_scalers["color"].scale)
+    new = np.hstack([scalers[name].transform(whole[name][common]) for name in weights])  # as a new work is scaled
+    np.testing.assert_array_equal(found, new)
+
+
+def test_sources_without_a_common_work_are_told(settings):
+    for name, numbers in (("content", range(5)), ("color", range(5, 9))):
+        write(settings, name, ids_of(numbers), np.ones((len(numbers), 2), np.float32))
+    with pytest.raises(UserError, match="content and color have no work in common"):
+        sources.common_ids(settings, ["content", "color"])
+
+
+@pytest.mark.parametrize("scaling", ["cosine", "mean_square", "min_max"])
+def test_reading_holds_the_features_once(settings, monkeypatch, scaling):
+    monkeypatch.setattr(sources, "BLOCK", 256)
+    n_works, width = 8000, 256
+    embeddings = np.random.default_rng(0).normal(size=(n_works, width)).astype(np.float32)
+    for name in ("content", "color"):
+        write(settings, name, ids_of(range(n_works)), embeddings)
+    weights = {"content": 1, "color": 1}
+    image_ids, _ = sources.common_ids(settings, list(weights))
+    peak = peak_bytes(lambda: sources.read_features(settings, image_ids, weights, scaling))
+    assert 1 < peak / (2 * embeddings.nbytes) < 1.4  # 1.4: the features, some blocks and the ids
+    combined = peak_bytes(lambda: sources.combine(dict.fromkeys(weights, embeddings), weights, scaling))
+    assert 1 < combined / (2 * embeddings.nbytes) < 1.4

@@ -5,13 +5,13 @@ import dataclasses
 import h5py
 import numpy as np
 import pytest
-from conftest import run_script
+from conftest import peak_bytes, run_script
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import train_parametric_tsne as script
-from artatlas import config, metrics, parametric, store
+from artatlas import config, metrics, parametric, sources, store
 from artatlas.errors import UserError
 from artatlas.reduce import Pca
 
@@ -391,3 +391,40 @@ def test_a_changed_input_or_setting_is_told_with_the_command(outputs_of):
     (settings.outputs / "tsne.h5").unlink()
     with pytest.raises(UserError, match=r"tsne.h5 does not exist. Run: python build_tsne.py"):
         script.main(settings)
+
+
+# --- memory
+
+
+def test_placing_many_works_takes_the_memory_of_a_block(monkeypatch):
+    rng = np.random.default_rng(0)
+    layers = [(rng.normal(size=shape).astype("f4"), np.zeros(shape[1], "f4")) for shape in ((8, 400), (400, 2))]
+    network = parametric.Network(np.zeros(8, "f4"), 1.0, layers, np.zeros(2, "f4"), np.ones(2, "f4"))
+    features = rng.normal(size=(10_000, 8)).astype("f4")
+    whole = network.place(features)
+    monkeypatch.setattr(sources, "BLOCK", 300)
+    np.testing.assert_allclose(network.place(features), whole, atol=1e-3)
+    few, many = (peak_bytes(lambda n=n: network.place(features[:n])) for n in (1000, 10_000))
+    assert many - few < 4 * whole.nbytes  # the hidden units of all works are 200 times the output
+
+
+def test_constants_are_fitted_without_a_copy_of_all_works(monkeypatch):
+    monkeypatch.setattr(sources, "BLOCK", 500)
+    features = np.random.default_rng(0).normal(size=(20_000, 64)).astype("f4")
+    assert peak_bytes(lambda: script.fit_constants(features, features[:, :2])) < 0.4 * features.nbytes
+
+
+def test_works_are_standardized_in_batches(outputs_of, monkeypatch):
+    """Not all at once, which would be a second copy of the features."""
+    settings = outputs_of("parametric_tsne.epochs=2")
+    plant(settings)
+    monkeypatch.setattr(sources, "BLOCK", 50)
+    standardize, sizes = parametric.Network.standardize, []
+
+    def watched(self, features):
+        sizes.append(len(features))
+        return standardize(self, features)
+
+    monkeypatch.setattr(parametric.Network, "standardize", watched)
+    script.main(settings)
+    assert 0 < max(sizes) <= settings.parametric_tsne.batch_size
