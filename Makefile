@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: .venv/installed
 	$(BIN)/python data/paint_collection.py
@@ -15,6 +15,16 @@ lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
+# Every benchmark, small: some 20 minutes on 2 cores. Their --help tells what each asks and how to run it in full.
+bench: .venv/installed-bench
+	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/decode_speed.py --quick
+	$(BIN)/python benchmarks/network_speed.py --quick
+	$(BIN)/python benchmarks/end_to_end.py --works 64
+	$(BIN)/python benchmarks/style_pca.py --works 5000
+	$(BIN)/python benchmarks/memory_growth.py --works 1000 3000
+	$(BIN)/python benchmarks/predict_hours.py
+
 clean:
 	rm -rf outputs/demo data/collection
 
@@ -25,4 +35,8 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+.venv/installed-bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	touch $@

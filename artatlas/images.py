@@ -33,7 +33,7 @@ from artatlas.config import Images
 # Named, because Pillow would also try formats that run other programs (EPS calls Ghostscript).
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 PAD_COLOR = (124, 116, 104)  # the mean of ImageNet, which VGG's preprocessing subtracts: borders become zeros
-HEADROOM = 2  # decode to at least twice the final size, so that the fair resize at the end is what is seen
+HEADROOM = 2  # pixels are shrunk by whole factors to no less than so many times the final size, then fairly resized
 THUMBNAIL_GAP = 1.5  # thumbnails are averaged down to 1.5 times their size first: half the time, and what that changes
 # (0.7 levels of 255) is little beside what their JPEG does (4). The network gets the whole resize.
 KEPT_BYTES = 100_000  # a JPEG of at most that, no larger than a thumbnail, is its own thumbnail
@@ -131,8 +131,8 @@ def decode(source: str | Path | bytes, settings: Images) -> Decoded:
     The first frame of animations and the first page of TIFFs; EXIF orientation applied; transparency over white;
     an embedded colour profile converted to sRGB; 16 bits scaled to 8. TIFFs of 32-bit numbers have no fixed range:
     floats within 0..1 are taken as they are, all others stretched from their lowest to their highest value.
-    A JPEG is decoded at 1/2, 1/4 or 1/8 where that still is `HEADROOM` times what is asked for, and one that is no
-    larger than a thumbnail is kept as it is.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where that still is as large as what is asked for, and one that is no larger
+    than a thumbnail is kept as it is.
 
     Raises Unreadable. Safe to call from many threads, which is worth it: Pillow releases the interpreter lock.
     """
@@ -228,7 +228,7 @@ def _wanted(size: tuple[int, int], settings: Images) -> tuple[int, int]:
         "pad": _scaled(size, side / max(size)),
     }[settings.fit]
     thumbnail = _thumbnail_size(size, settings)
-    return HEADROOM * max(shape[0], thumbnail[0]), HEADROOM * max(shape[1], thumbnail[1])
+    return max(shape[0], thumbnail[0]), max(shape[1], thumbnail[1])
 
 
 def _load(image: Image.Image, wanted: tuple[int, int]) -> tuple[Image.Image, tuple[float, float], int]:
@@ -237,9 +237,11 @@ def _load(image: Image.Image, wanted: tuple[int, int]) -> tuple[Image.Image, tup
     Returns the picture, the (width, height) that the original covers in it (its last row and column may stand for a
     part of a pixel only), and the EXIF orientation that is still to be applied.
     """
-    drafted = image.draft(None, wanted)  # JPEG: decodes 1/2, 1/4 or 1/8 straight from the coefficients
+    # JPEG: 1/2, 1/4 or 1/8 straight from the coefficients. That saves most of the work and changes less than the choice
+    # of a filter does: docs/EXPERIMENTS.md.
+    drafted = image.draft(None, wanted)
     extent = drafted[1][2:] if drafted else image.size
-    factor = max(1, int(extent[0] // wanted[0])), max(1, int(extent[1] // wanted[1]))
+    factor = max(1, int(extent[0] // (HEADROOM * wanted[0]))), max(1, int(extent[1] // (HEADROOM * wanted[1])))
     with _loaded_pixels.take(image.width * image.height):
         image.load()
         averageable = srgb.averageable(image)

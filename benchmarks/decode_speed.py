@@ -31,8 +31,9 @@ from artatlas import config, images
 SETTINGS = config.load().images
 SIZES = {"2 megapixels": (1600, 1200), "12 megapixels": (4000, 3000)}
 BICUBIC = Image.Resampling.BICUBIC
-PLAIN, WITH_THUMBNAIL, OURS, FLOOR = (
-    "plain Pillow", "plain Pillow, hash and thumbnail", "artatlas, hash and thumbnail", "decoded at 1/8, no more"
+PLAIN, ALONE, WITH_THUMBNAIL, OURS, FLOOR = (
+    "plain Pillow", "artatlas", "plain Pillow, hash and thumbnail", "artatlas, hash and thumbnail",
+    "decoded at 1/8, no more",
 )  # fmt: skip
 
 
@@ -61,6 +62,14 @@ def plain_with_thumbnail(path):
     return np.asarray(whole.resize((SETTINGS.network_px,) * 2, BICUBIC))
 
 
+def ours_alone(path):
+    """What `images.decode` does for the network, without thumbnail and hash."""
+    with Image.open(path) as image:
+        size = image.size
+        picture, extent, _ = images._load(image, (SETTINGS.network_px,) * 2)
+        return np.asarray(images._network_input(picture, extent, size, SETTINGS))
+
+
 def floor(path):
     with Image.open(path) as image:
         image.draft(None, (image.width // 8, image.height // 8))
@@ -80,11 +89,11 @@ def with_cpu_time(function, path, spent):
 
 def compare(name, path, repeats):
     ways = {PLAIN: plain, WITH_THUMBNAIL: plain_with_thumbnail, FLOOR: floor,
-            OURS: lambda path: images.decode(path, SETTINGS)}  # fmt: skip
+            ALONE: ours_alone, OURS: lambda path: images.decode(path, SETTINGS)}  # fmt: skip
     cpu = {way: [] for way in ways}
     wall = paired({way: with_cpu_time(function, path, cpu[way]) for way, function in ways.items()}, repeats)
     difference = np.abs(plain(path).astype(int) - images.decode(path, SETTINGS).pixels).mean()
-    for way in (PLAIN, WITH_THUMBNAIL, OURS, FLOOR):
+    for way in (PLAIN, ALONE, WITH_THUMBNAIL, OURS, FLOOR):
         spent = cpu[way][1:]  # the first call is the one that is not counted
         print(
             f"| {name}, {path.stat().st_size / 1000:,.0f} KB | {way} | {1000 * statistics.median(spent):.1f}"

@@ -114,7 +114,7 @@ def test_exif_orientation(kind, orientation, fit):
     )
     expected = images.decode(encoded(upright, "PNG"), options)
     assert (decoded.width, decoded.height) == (600, 400)
-    assert rms(decoded.pixels, expected.pixels) < 4
+    assert rms(decoded.pixels, expected.pixels) < 6  # a wrong turn is above 100; a JPEG is decoded at a size of its own
     assert thumbnail(decoded).size == (48, 32)
     assert rms(thumbnail(decoded), thumbnail(expected)) < 8
     if orientation != 1:  # the control: without the tag the quadrants stand elsewhere
