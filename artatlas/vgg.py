@@ -149,7 +149,7 @@ def build(
     """A function from pixels (B, S, S, 3) uint8 RGB to one (B, P) float32 array per head, in one forward pass.
 
     Only the layers up to the last head are computed. Convolutions run in `precision`, accumulating in float32 where the
-    hardware does; pooling over positions and Gram matrices are always float32.
+    hardware does; pooling over positions is always float32, and Gram matrices are unless it is bfloat16.
     """
     last = max(layer_names(weights.network).index(head.layer) for head in heads)
     layers = layer_names(weights.network)[: last + 1]
@@ -171,7 +171,7 @@ def build(
             activations = _layer(tf, name, activations, kernel_bias)
             for i, head in enumerate(heads):
                 if head.layer == name:
-                    outputs[i] = _head(tf, head, tf.cast(activations, tf.float32))
+                    outputs[i] = _head(tf, head, activations)
         return [outputs[i] for i in range(len(heads))]
 
     return lambda pixels: [output.numpy() for output in forward(tf.constant(pixels))]
@@ -196,6 +196,7 @@ def _layer(tf: Any, name: str, x: Any, kernel_bias: list) -> Any:
 def _head(tf: Any, head: Head, activations: Any) -> Any:
     if isinstance(head, Gram):
         return _gram_vectors(tf, activations, head)
+    activations = tf.cast(activations, tf.float32)
     if head.layer in DENSE:
         return activations
     return (tf.reduce_mean if head.pooling == "avg" else tf.reduce_max)(activations, axis=(1, 2))
@@ -208,8 +209,11 @@ def _gram_vectors(tf: Any, activations: Any, head: Gram) -> Any:
     distances between the full matrices at half the length. The normaliser divides before the transform is applied.
     """
     height, width, channels = activations.shape[1:]
+    if activations.dtype == tf.float16:
+        activations = tf.cast(activations, tf.float32)  # sums over positions are beyond what float16 can hold
     positions = tf.reshape(activations, (-1, height * width, channels))  # (B, HW, C)
-    gram = tf.matmul(positions, positions, transpose_a=True)  # (B, C, C)
+    # In bfloat16 this sums in float32 and rounds once, which no neighbour notices: docs/BENCHMARKS.md.
+    gram = tf.cast(tf.matmul(positions, positions, transpose_a=True), tf.float32)  # (B, C, C)
     gram /= {"none": 1.0, "hw": float(height * width), "chw": float(channels * height * width)}[head.normalizer]
     if head.transform == "sqrt":
         gram = tf.sqrt(gram)  # never negative: activations come out of a ReLU
