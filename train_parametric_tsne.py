@@ -27,8 +27,7 @@ import numpy as np
 
 from artatlas import cli, metrics, parametric, sources, store, vgg
 from artatlas.config import Config, ParametricTsne
-from artatlas.parametric import Model, Network, PlacedSource
-from artatlas.sources import Scaler
+from artatlas.parametric import Model, Network
 
 WARMUP_SHARE = 0.25  # of the epochs of `kl` are regression
 # `kl` multiplies the outputs by this. They stand for the whole width of the map, so that without it one step of Adam
@@ -338,11 +337,6 @@ def read_duplicates(config: Config, inputs: dict[str, str]) -> dict[str, str]:
         return dict(zip(store.read_ids(h5), h5["duplicate_of"].asstr()[:], strict=True))
 
 
-def read_source(config: Config, name: str, scaler: Scaler) -> PlacedSource:
-    with store.open_output(config, name) as h5:
-        return PlacedSource(json.loads(h5.attrs["recipe"]), store.read_pca(h5), scaler)
-
-
 def main(config: Config) -> tuple[Path, str]:
     # 1. Read
     settings = config.parametric_tsne
@@ -356,7 +350,7 @@ def main(config: Config) -> tuple[Path, str]:
     # The scalers, and the PCA behind the style embeddings, are fitted on all works, test works too, as the finished
     # map is. They do not tell where a work lies, but make a test work a little less strange than one from elsewhere.
     features, scalers = sources.read_features(config, image_ids, weights, config.tsne.scaling)
-    placed_sources = {name: read_source(config, name, scaler) for name, scaler in scalers.items()}
+    placed_sources = {name: sources.read_placed(config, name, scaler) for name, scaler in scalers.items()}
 
     # 2. Compute
     is_test = split_works(image_ids, duplicate_of, settings.test_share, settings.seed)

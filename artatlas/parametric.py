@@ -17,8 +17,7 @@ import h5py
 import numpy as np
 
 from artatlas import store
-from artatlas.reduce import Pca
-from artatlas.sources import Scaler, blocks
+from artatlas.sources import PlacedSource, Scaler, blocks
 
 # Bisections of the precision; 50 bring the entropy to 1e-9 of its target, as 64-bit floats allow no better anyway.
 N_BISECTIONS = 50
@@ -128,19 +127,6 @@ def align(network: Network, features: np.ndarray, coordinates: np.ndarray) -> Ne
     turned = (kernel * span) @ matrix / span, ((low + bias * span) @ matrix + shift - low) / span
     last = turned[0].astype(np.float32), turned[1].astype(np.float32)
     return dataclasses.replace(network, layers=[*network.layers[:-1], last])
-
-
-@dataclass(frozen=True)
-class PlacedSource:
-    """What turns pictures into one source's part of the features.
-
-    recipe : the stage's own, as it stands in content.h5 and so on
-    pca : None where the source has none
-    """
-
-    recipe: dict[str, Any]
-    pca: Pca | None
-    scaler: Scaler
 
 
 @dataclass(frozen=True)

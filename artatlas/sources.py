@@ -5,15 +5,18 @@ Without scaling the source with the largest numbers decides alone: raw Gram vect
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from artatlas import store
 from artatlas.config import Config
 from artatlas.errors import UserError
+from artatlas.reduce import Pca
 
 BLOCK = 4096  # rows at a time: what is computed on the way takes some MB, however large the collection
 
@@ -39,6 +42,19 @@ class Scaler:
             lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
             scaled = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
         return scaled * np.float32(self.weight)
+
+
+@dataclass(frozen=True)
+class PlacedSource:
+    """What turns pictures into one source's part of the features.
+
+    recipe : the stage's own, as it stands in content.h5 and so on
+    pca : None where the source has none
+    """
+
+    recipe: dict[str, Any]
+    pca: Pca | None
+    scaler: Scaler
 
 
 def fit_scaler(embeddings: np.ndarray, method: str, weight: float = 1.0) -> Scaler:
@@ -107,6 +123,12 @@ def read_features(
                 wanted = target[rows] >= 0
                 features[target[rows][wanted], columns] = h5["embeddings"][rows][wanted]
     return features, _scale(features, widths, weights, scaling)
+
+
+def read_placed(config: Config, name: str, scaler: Scaler) -> PlacedSource:
+    """How a source's file was made: what a picture that is not in it needs to join it."""
+    with store.open_output(config, name) as h5:
+        return PlacedSource(json.loads(h5.attrs["recipe"]), store.read_pca(h5), scaler)
 
 
 def combine(
