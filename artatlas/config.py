@@ -103,6 +103,20 @@ class ParametricTsne(_Section):
     seed: Seed
 
 
+MapName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes an HDF5 group and part of file names
+Source = Literal["content", "style", "color"]
+Mixes = Annotated[dict[MapName, Annotated[dict[Source, Positive], Field(min_length=1)]], Field(min_length=1)]
+
+
+class Similar(_Section):
+    spaces: Mixes
+    scaling: Literal["cosine", "mean_square", "min_max", "none"]
+    n_neighbors: Count
+    hubness: Literal["none", "csls"]
+    index: Literal["auto", "exact", "hnsw", "ivf"]
+    seed: Seed
+
+
 class Grid(_Section):
     method: Literal["rasterfairy", "lap"]
     aspect_ratio: Positive
@@ -127,10 +141,6 @@ class Machine(_Section):
     batch_size: Count
 
 
-MapName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes an HDF5 group and part of file names
-Source = Literal["content", "style", "color"]
-
-
 class Config(_Section):
     """All settings. `config.tsne.perplexity` is what config.yaml says under `tsne:` `perplexity:`."""
 
@@ -140,7 +150,8 @@ class Config(_Section):
     content: Content
     style: Style
     color: Color
-    maps: Annotated[dict[MapName, Annotated[dict[Source, Positive], Field(min_length=1)]], Field(min_length=1)]
+    similar: Similar
+    maps: Mixes
     tsne: Tsne
     parametric_tsne: ParametricTsne
     grid: Grid

@@ -149,6 +149,11 @@ def decode(source: str | Path | bytes, settings: Images) -> Decoded:
         raise Unreadable(f"cannot be opened ({error.strerror or error})") from None
 
 
+def open_thumbnail(jpeg: bytes) -> Image.Image:
+    """A thumbnail, as images.h5 and `Decoded` hold it, to draw with: RGB."""
+    return Image.open(io.BytesIO(jpeg), formats=("JPEG",)).convert("RGB")
+
+
 def decode_all(
     paths: Iterable[str], settings: Images, threads: int | Literal["auto"]
 ) -> Iterator[Decoded | Unreadable]:

@@ -14,7 +14,7 @@ class Stage:
     name: str  # also the `stage` attribute of the output
     script: str
     output: str  # below paths.outputs: a file, or a folder holding a recipe.json
-    reads: tuple[str, ...]  # names of earlier stages; only those that `maps:` mentions are really opened
+    reads: tuple[str, ...]  # names of earlier stages; only sources that `maps:` and the like mention are really opened
     sections: tuple[str, ...]  # of config.yaml: a change there makes the output out of date
 
 
@@ -23,6 +23,7 @@ STAGES = (
     Stage("content", "extract_content.py", "content.h5", ("images",), ("vgg", "content")),
     Stage("style", "extract_style.py", "style.h5", ("images",), ("vgg", "style")),
     Stage("color", "extract_color.py", "color.h5", ("images",), ("color",)),
+    Stage("neighbors", "find_similar.py", "neighbors.h5", (*SOURCES, "images"), ("similar",)),
     Stage("tsne", "build_tsne.py", "tsne.h5", SOURCES, ("maps", "tsne")),
     Stage("parametric_tsne", "train_parametric_tsne.py", "parametric_tsne.h5", (*SOURCES, "tsne"),
           ("parametric_tsne",)),

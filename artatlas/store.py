@@ -50,6 +50,11 @@ SCHEMAS: dict[str, Schema] = {
     "content": _EMBEDDINGS,
     "style": _EMBEDDINGS | _PCA,
     "color": _EMBEDDINGS,
+    "neighbors": {
+        "image_ids": (("N",), "O"),
+        "*/indices": (("N", "K"), "i4"),
+        "*/distances": (("N", "K"), "f4"),
+    },
     "tsne": {"image_ids": (("N",), "O"), "*/coordinates": (("N", 2), "f4")},
     "parametric_tsne": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4"), "is_test": (("N",), "b1")},
     "placed": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4")},
@@ -333,7 +338,8 @@ def _now() -> str:
 def _versions() -> dict[str, str]:
     """Versions of what took part, for information; importing nothing."""
     found = {"python": platform.python_version()}
-    for package in ("numpy", "h5py", "pillow", "tensorflow", "tensorflow-cpu", "keras", "openTSNE", "scikit-learn"):
+    for package in ("numpy", "h5py", "pillow", "tensorflow", "tensorflow-cpu", "keras", "openTSNE", "scikit-learn",
+                    "faiss-cpu"):  # fmt: skip
         try:
             found[package] = version(package)
         except PackageNotFoundError:

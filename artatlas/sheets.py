@@ -1,0 +1,106 @@
+"""Contact sheets: a work and those that are near to it, as one picture with captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+TILE = 180  # px, the longer side of a neighbour's picture; the query's is TILE + STEP wide
+GAP = 18  # px between tiles
+LINE = 18  # px, of a caption
+CAPTION = 3 * LINE + 8  # px below a tile
+MARGIN = 28  # px around everything
+HEADING = 48  # px for the heading
+COLUMNS = 6
+STEP = TILE + GAP  # px from one column to the next
+ROW = TILE + CAPTION + GAP  # px from one row to the next
+QUERY = TILE + STEP  # px, side of the query's square: two columns and a little less than two rows
+FULL_RANKS = 2 * (COLUMNS - 2)  # neighbours beside the query; the others stand in full rows below it
+
+PAPER, INK, GREY, RED = (250, 249, 246), (30, 30, 30), (120, 118, 112), (168, 40, 32)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture (RGB) and what stands below it: up to three lines, and a remark beside the first. One line each."""
+
+    picture: Image.Image
+    lines: Sequence[str]
+    remark: str = ""
+
+
+@cache
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """DejaVu Sans, which matplotlib brings: Pillow's own font has no accents, and titles do.
+
+    Letters that it lacks (Chinese, Japanese and so on) are drawn as boxes.
+    """
+    found = find_spec("matplotlib")  # where it is; importing it would take half a second
+    for folder in (found.submodule_search_locations or []) if found else []:
+        file = Path(folder) / "mpl-data" / "fonts" / "ttf" / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+        if file.is_file():
+            return ImageFont.truetype(str(file), size)
+    return ImageFont.load_default(size)
+
+
+def shortened(text: str, width: int, of_font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """As much of `text` as is at most `width` px wide, with an ellipsis where it is cut."""
+    if of_font.getlength(text) <= width:
+        return text
+    while text and of_font.getlength(text.rstrip() + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def place(rank: int) -> tuple[int, int]:
+    """(left, top) in px of the square that holds the picture of the neighbour of a rank, the first being 0."""
+    if rank < FULL_RANKS:
+        row, column = divmod(rank, COLUMNS - 2)
+        column += 2
+    else:
+        row, column = divmod(rank - FULL_RANKS, COLUMNS)
+        row += 2
+    return MARGIN + column * STEP, MARGIN + HEADING + row * ROW
+
+
+def contact_sheet(heading: str, query: Tile, neighbours: Sequence[Tile]) -> Image.Image:
+    """The query large in the corner, then its neighbours from left to right and top to bottom, nearest first."""
+    n_rows = max(2, 2 + -(-(len(neighbours) - FULL_RANKS) // COLUMNS))
+    size = 2 * MARGIN + COLUMNS * STEP - GAP, 2 * MARGIN + HEADING + n_rows * ROW - GAP
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    large = font(20, bold=True)
+    draw.text((MARGIN, MARGIN - 6), shortened(heading, size[0] - 2 * MARGIN, large), INK, large)
+    # The query's caption ends where that of the second row does.
+    _paste(sheet, draw, query, (MARGIN, MARGIN + HEADING), QUERY, ROW + TILE)
+    for rank, tile in enumerate(neighbours):
+        _paste(sheet, draw, tile, place(rank), TILE, TILE)
+    return sheet
+
+
+def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """As large as it can be in width x height px, aspect kept."""
+    scale = min(width / picture.width, height / picture.height)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _paste(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int], width: int, height: int
+) -> None:
+    """The picture stands at the lower left of width x height px, so that captions of a row are level."""
+    left, top = corner
+    picture = fitted(tile.picture, width, height)
+    sheet.paste(picture, (left, top + height - picture.height))
+    for i, text in enumerate(tile.lines):
+        style = font(13, bold=i == 0)
+        at = left, top + height + 6 + i * LINE
+        line = shortened(text, width, style)
+        draw.text(at, line, GREY if i > 1 else INK, style)
+        if i == 0 and tile.remark:
+            draw.text((left + style.getlength(line + "  "), at[1]), tile.remark, RED, font(13))

@@ -1,0 +1,322 @@
+"""What else looks like this: the nearest works of every work, or of any picture, by content, style, colour and mixes.
+
+Reads   outputs/content.h5, style.h5, color.h5 (those that similar.spaces mentions) and images.h5
+Writes  outputs/neighbors.h5   image_ids (N,), and per space <space>/indices (N, k) int32, rows of image_ids, nearest
+        first, and <space>/distances (N, k) float32. No work is its own neighbour; of exact duplicates only the first is
+        anyone's, and it is not its duplicates'. With csls also <space>/local_similarity (N,): high is a hub.
+        With --query, instead: a table, a contact sheet a query below outputs/similar/, and what --csv names.
+Run     python find_similar.py
+        python find_similar.py --query PICTURE_OR_FOLDER_OR_ID [...] [--space style] [-k 20] [--csv FILE]
+        settings: similar
+Source  faiss: Johnson, Douze & Jegou 2021; CSLS: Conneau et al. 2018
+Cost    all works: 1 s for 1,000 works a space, 2 to 4 min for 100,000 on 2 cores (exact); memory for their features and
+        as much again. A query: 2 s for a picture and 0.5 s more for each further one up to 8; 10 s to start for more
+"""
+
+import argparse
+import csv
+import difflib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL.Image import Image
+
+from artatlas import cli, embed, images, neighbors, sheets, sources, store
+from artatlas.config import Config, Images
+from artatlas.errors import UserError
+from artatlas.stages import SOURCES
+
+SHOWN = ("title", "artist")  # columns of the metadata that stand in the table and below pictures
+WIDEST = 44  # letters of a title in the table
+SHEET_QUALITY = 92  # of JPEG: text has to stay sharp
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--query", nargs="+", metavar="WHAT", help="works of the collection by id, pictures, folders of pictures"
+    )
+    parser.add_argument("--space", help="of similar.spaces (default: the last)")
+    parser.add_argument("-k", type=int, help="neighbours of a query (default: similar.n_neighbors)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", dest="csv_file", help="writes the answers there too")
+
+
+@dataclass(frozen=True)
+class Works:
+    """The collection as far as every source holds it."""
+
+    image_ids: np.ndarray  # (N,) str
+    inputs: dict[str, str]  # file -> fingerprint
+    first: np.ndarray  # (N,) int64, row of the first work with the same picture: its own where there is none before
+
+    @property
+    def base(self) -> np.ndarray:
+        """Rows (M,) int64 of the works that can be neighbours: each picture once."""
+        return np.unique(self.first)
+
+    @property
+    def own(self) -> np.ndarray:
+        """(N,) int64: where among `base` the picture of each work is."""
+        return np.searchsorted(self.base, self.first)
+
+
+@dataclass(frozen=True)
+class Query:
+    name: str  # an id of the collection, or a file's name
+    features: np.ndarray  # (D,) float32
+    thumbnail: bytes
+    own: int  # where among the base it is and is left out, or -1
+    same: int  # row of the work that is the same file, or -1
+
+
+def read_works(config: Config) -> Works:
+    used = {name for weights in config.similar.spaces.values() for name in weights}
+    image_ids, inputs = sources.common_ids(config, [name for name in SOURCES if name in used])
+    with store.open_output(config, "images") as h5:
+        duplicate_of = dict(zip(store.read_ids(h5), h5["duplicate_of"].asstr()[:], strict=True))
+        inputs["images"] = str(h5.attrs["fingerprint"])
+    row_of: dict[str, int] = {}
+    first = [row_of.setdefault(duplicate_of[name] or name, row) for row, name in enumerate(image_ids)]
+    return Works(image_ids, inputs, np.array(first, np.int64))
+
+
+def all_neighbors(config: Config) -> tuple[Path, str]:
+    """The stage: neighbors.h5 of all works in all spaces."""
+    # 1. Read
+    settings, works = config.similar, read_works(config)
+    neighbors.set_threads(images.n_threads(config.machine.threads))
+    index = neighbors.resolve_index(settings.index, len(works.base))
+
+    # 2. Compute
+    found = {}
+    for name, weights in settings.spaces.items():
+        features, _ = sources.read_features(config, works.image_ids, weights, settings.scaling)
+        base = features if len(works.base) == len(features) else features[works.base]
+        searchable = neighbors.prepare(base, settings.hubness, index, settings.seed)
+        rows, distances = neighbors.find(searchable, features, settings.n_neighbors, works.own, desc=name)
+        recall = 1.0
+        if index != "exact":
+            rng = np.random.default_rng(settings.seed)
+            sample = np.sort(rng.choice(len(rows), min(neighbors.SAMPLE, len(rows)), replace=False))
+            recall = neighbors.recall(searchable, features[sample], rows.shape[1], works.own[sample], rows[sample])
+        found[name] = works.base[rows].astype(np.int32), distances, searchable.local_similarity, recall
+        del features, base, searchable  # before the next space's are read
+
+    # 3. Write
+    output = config.outputs / "neighbors.h5"
+    recipe = {"settings": config.settings(("similar",)), "index": index}
+    with store.create(output, "neighbors", recipe, works.inputs) as h5:
+        store.write_ids(h5, works.image_ids)
+        for name, (indices, distances, local_similarity, recall) in found.items():
+            h5[f"{name}/indices"], h5[f"{name}/distances"] = indices, distances
+            h5[name].attrs["weights"] = json.dumps(settings.spaces[name])
+            h5[name].attrs["index"], h5[name].attrs["recall"] = index, recall
+            if local_similarity is not None:
+                h5[f"{name}/local_similarity"] = local_similarity[works.own]
+    told = ", ".join(f"{name} {recall:.1%}" for name, (_, _, _, recall) in found.items())
+    agreement = "exact" if index == "exact" else f"by {index}, which agrees with exact search to: {told}"
+    k = next(iter(found.values()))[0].shape[1]
+    duplicates = len(works.first) - len(works.base)
+    return output, (
+        f"{cli.count(k, 'neighbour')} of {cli.count(len(works.first), 'work')} by {', '.join(found)}, {agreement}"
+        + (f"; {cli.count(duplicates, 'exact duplicate')} left out of the lists" if duplicates else "")
+    )
+
+
+def sort_queries(queries: Sequence[str], image_ids: np.ndarray) -> tuple[list[str], list[Path]]:
+    """Which queries are works of the collection, and which pictures or folders. An id goes first."""
+    known = set(image_ids)
+    missing = [query for query in queries if query not in known and not Path(query).exists()]
+    if missing:
+        raise UserError(*[
+            f"--query {cli.printable(query)}: is neither a work of the collection nor a file. {_remedy(query, known)}"
+            for query in missing
+        ])  # fmt: skip
+    queries = list(dict.fromkeys(queries))
+    return [query for query in queries if query in known], [Path(query) for query in queries if query not in known]
+
+
+def _remedy(query: str, known: set[str]) -> str:
+    close = sorted(name for name in known if query.lower() in name.lower())
+    close = close or difflib.get_close_matches(query, known, n=1)
+    return f"Did you mean {cli.printable(close[0])}?" if close else "Give an id as in image_ids, or a path."
+
+
+def read_queries(config: Config, queries: Sequence[str], works: Works, space: str) -> tuple[list[Query], np.ndarray]:
+    """The queries, and the features (N, D) of all works in the same space."""
+    weights: dict[str, float] = dict(config.similar.spaces[space].items())
+    ids, paths = sort_queries(queries, works.image_ids)
+    files = embed.find_pictures(paths, config)
+    features, scalers = sources.read_features(config, works.image_ids, weights, config.similar.scaling)
+    found: list[Query] = []
+    with store.open_output(config, "images") as h5:
+        row_in_images = store.rows_of(works.image_ids, store.read_ids(h5))
+        for row in store.rows_of(np.array(ids, object), works.image_ids):
+            thumbnail = h5["thumbnails"][row_in_images[row]].tobytes()
+            found.append(Query(works.image_ids[row], features[row], thumbnail, int(works.own[row]), -1))
+        row_of_file = dict(zip(h5["file_sha256"].asstr()[:][row_in_images][::-1], works.first[::-1], strict=True))
+    if not files:
+        return found, features
+    placed = {name: sources.read_placed(config, name, scaler) for name, scaler in scalers.items()}
+    settings = Images(**config.settings(("images",))["images"])
+    made_with = ", ".join(f"{name}.h5" for name in placed)
+    embedder = embed.embedder(placed, settings.network_px, config, made_with, len(files))
+    for batch in embed.decode(files, settings, config, [], "looking"):
+        embeddings = embedder(np.stack([picture.pixels for _, picture in batch]))
+        rows = np.hstack([source.scaler.transform(embeddings[name]) for name, source in placed.items()])  # (B, D)
+        for (name, picture), row in zip(batch, rows, strict=True):
+            same = row_of_file.get(picture.sha256, -1)
+            found.append(Query(name, row, picture.thumbnail, -1, int(same)))
+    if not found:
+        raise UserError(f"{cli.count(len(files), 'file')} named, and none could be decoded. Reasons stand above.")
+    return found, features
+
+
+def read_local_similarity(config: Config, space: str, works: Works) -> np.ndarray | None:
+    """Of the base (M,), where CSLS needs it: computing it anew would take as long as the whole stage."""
+    if config.similar.hubness == "none":
+        return None
+    with store.open_output(config, "neighbors") as h5:
+        return h5[f"{space}/local_similarity"][:][works.base]
+
+
+def answer(config: Config, queries: Sequence[str], space: str, k: int, csv_file: Path | None) -> tuple[Path, str]:
+    """Query mode: a table, a contact sheet a query and, if asked for, a CSV."""
+    # 1. Read
+    works = read_works(config)
+    local_similarity = read_local_similarity(config, space, works)
+    asked, features = read_queries(config, queries, works, space)
+    neighbors.set_threads(images.n_threads(config.machine.threads))
+
+    # 2. Compute
+    searchable = neighbors.prepare(features[works.base], config.similar.hubness, "exact", 0, local_similarity)
+    own = np.array([query.own for query in asked])
+    rows, distances = neighbors.find(searchable, np.stack([query.features for query in asked]), k, own)
+    answers = [Answer(*each) for each in zip(asked, works.base[rows], distances, strict=True)]
+
+    # 3. Write
+    with store.open_output(config, "images") as h5:
+        catalogue = read_catalogue(h5, works.image_ids)
+        taken: set[str] = set()
+        for each in answers:
+            print(table(each, space, catalogue))
+            path = config.outputs / "similar" / sheet_name(each.query.name, space, taken)
+            with store.replacing(path) as temporary:
+                draw_sheet(each, space, catalogue).save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
+    if csv_file:
+        write_csv(csv_file, answers, catalogue)
+    shown = path if len(asked) == 1 else path.parent
+    return shown, f"{cli.count(rows.shape[1], 'neighbour')} of {cli.count(len(asked), 'query', 'queries')} by {space}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    query: Query
+    rows: np.ndarray  # (k,) of image_ids, nearest first
+    distances: np.ndarray  # (k,) float32
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What is known of the works, to show them."""
+
+    image_ids: np.ndarray  # (N,) str
+    columns: dict[str, np.ndarray]  # of the metadata -> (N,) text
+    thumbnails: h5py.Dataset
+    thumbnail_rows: np.ndarray  # (N,) where in it the works are
+
+    def caption(self, row: int) -> list[str]:
+        """Title and artist, or else the id; each on one line."""
+        texts = [self.columns[name][row] for name in SHOWN if name in self.columns]
+        return [cli.printable(text) for text in texts if text] or [cli.printable(self.image_ids[row])]
+
+    def picture(self, row: int) -> Image:
+        return images.open_thumbnail(self.thumbnails[self.thumbnail_rows[row]].tobytes())
+
+
+def read_catalogue(h5: h5py.File, image_ids: np.ndarray) -> Catalogue:
+    rows = store.rows_of(image_ids, store.read_ids(h5))
+    columns = {name: h5[f"metadata/{name}"].asstr()[:][rows] for name in h5["metadata"]}
+    return Catalogue(image_ids, columns, h5["thumbnails"], rows)
+
+
+def table(answer: Answer, space: str, catalogue: Catalogue) -> str:
+    """Rank, distance, title and artist where they are known, id; nothing in it breaks a line or moves a cursor."""
+    shown = [name for name in SHOWN if name in catalogue.columns]
+    lines = [["rank", "distance", *shown, "image_id"]]
+    for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
+        texts = [cli.printable(catalogue.columns[name][row]) for name in shown]
+        texts = [text if len(text) <= WIDEST else text[: WIDEST - 1] + "…" for text in texts]
+        same = "  (the same file)" if row == answer.query.same else ""
+        lines.append([str(rank), f"{distance:.4f}", *texts, cli.printable(catalogue.image_ids[row]) + same])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    told = [f"{cli.printable(answer.query.name)}: nearest by {space}"]
+    for line in lines:
+        numbers = [text.rjust(width) for text, width in zip(line[:2], widths, strict=False)]
+        texts = [text.ljust(width) for text, width in zip(line[2:], widths[2:], strict=True)]
+        told.append("  ".join([*numbers, *texts]).rstrip())
+    return "\n".join([*told, ""])
+
+
+def draw_sheet(answer: Answer, space: str, catalogue: Catalogue) -> Image:
+    query = answer.query
+    known = np.flatnonzero(catalogue.image_ids == query.name) if query.own >= 0 else []
+    lines = catalogue.caption(known[0]) if len(known) else [cli.printable(Path(query.name).name)]
+    tiles = []
+    for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
+        remark = "the same file" if row == query.same else ""
+        caption = [f"{rank}    {distance:.3f}", *catalogue.caption(row)]
+        tiles.append(sheets.Tile(catalogue.picture(row), caption, remark))
+    shown = sheets.Tile(images.open_thumbnail(query.thumbnail), lines)
+    return sheets.contact_sheet(f"Nearest by {space}", shown, tiles)
+
+
+def sheet_name(query: str, space: str, taken: set[str]) -> str:
+    """A file's name that every system takes and that no other query of this run has."""
+    plain = re.sub(r"[^\w.-]+", "_", query).strip("._")[-80:] or "query"
+    name, n = f"{plain}_{space}.jpg", 1
+    while name.lower() in taken:
+        n += 1
+        name = f"{plain}_{space}_{n}.jpg"
+    taken.add(name.lower())
+    return name
+
+
+def write_csv(path: Path, answers: list[Answer], catalogue: Catalogue) -> None:
+    """query, rank, filename, distance and the metadata; texts are quoted and otherwise left as they are."""
+    with store.replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        writer.writerow(["query", "rank", "filename", "distance", *catalogue.columns])
+        for answer in answers:
+            for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
+                known = [column[row] for column in catalogue.columns.values()]
+                line = [answer.query.name, rank, catalogue.image_ids[row], round(float(distance), 6), *known]
+                writer.writerow(line)
+
+
+def main(
+    config: Config, query: Sequence[str] = (), space: str | None = None, k: int | None = None,
+    csv_file: Path | None = None,
+) -> tuple[Path, str]:  # fmt: skip
+    if not query:
+        for flag, value in (("--space", space), ("-k", k), ("--csv", csv_file)):
+            if value is not None:
+                raise UserError(f"{flag} {value}: is for queries. Add --query, or leave it out.")
+        return all_neighbors(config)
+    spaces = config.similar.spaces
+    space = space or list(spaces)[-1]
+    if space not in spaces:
+        known = ", ".join(spaces)
+        raise UserError(f"--space {cli.printable(space)}: is not one of similar.spaces ({known}). Name one of them.")
+    k = config.similar.n_neighbors if k is None else k
+    if k < 1:
+        raise UserError(f"-k {k}: is no number of neighbours. Give 1 or more.")
+    return answer(config, query, space, k, csv_file)
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__, add_arguments)

@@ -1,0 +1,367 @@
+"""neighbors.h5 holds what a count over all pairs gives; a query finds itself and its copies."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from conftest import REPO, run_script
+from PIL import Image
+
+import extract_color
+import extract_content
+import extract_style
+import find_similar as script
+import prepare_images
+from artatlas import config, sheets, sources, store, vgg_numpy
+from artatlas.errors import UserError
+
+# All three sources, both VGG sources with a PCA, in seconds. float32, so that numpy and TensorFlow agree closely.
+SMALL = ("vgg.weights=random", "vgg.network=vgg16", "vgg.precision=float32", "images.network_px=48", "color.bins=4",
+         "content.layer=block2_pool", "content.n_components=12", "style.layers=[block1_conv1, block2_conv1]",
+         "style.n_components=12", "render.color_by=null", "similar.n_neighbors=6",
+         "similar.spaces={content: {content: 1}, style: {style: 1}, color: {color: 1}, mix: {style: 2, color: 1}}",
+         )  # fmt: skip
+
+EVIL = "b\x1b[31m\nevil.png"  # a name that turns a terminal red and breaks its lines
+COPIES = {"group0/w99.png": "group0/w00.jpg", "zz.png": "group1/w01.png"}  # exact duplicates, endings aside
+
+
+def paint(path, seed):
+    """A picture of a colour and a stripe width that depend on its group (seed modulo 4)."""
+    rng = np.random.default_rng(seed)
+    group = seed % 4
+    stripes = np.arange(60)[:, None] // (3 + 4 * group) % 2 * 120  # (60, 1)
+    color = np.array([[220, 60, 60], [60, 200, 60], [60, 60, 220], [200, 200, 60]])[group]
+    color = color + rng.normal(0, 15, 3)
+    pixels = np.clip(color * 0.6 + stripes[:, :, None] * 0.4 + rng.normal(0, 12, (60, 80, 3)), 0, 255)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def name_of(i):
+    return f"group{i % 4}/w{i:02d}.{'png' if i % 3 else 'jpg'}"
+
+
+def flags(folder):
+    return (f"paths.images={folder / 'images'}", f"paths.metadata={folder / 'metadata.csv'}",
+            f"paths.outputs={folder / 'outputs'}", *SMALL)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """40 pictures, two exact copies of some and one with an evil name, with neighbors.h5. Read only."""
+    folder = tmp_path_factory.mktemp("made")
+    for i in range(40):
+        paint(folder / "images" / name_of(i), i)
+    paint(folder / "images" / EVIL, 40)
+    for copy, original in COPIES.items():
+        shutil.copy(folder / "images" / original, folder / "images" / copy)
+    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["filename", "title", "artist"])
+        table.writerows([f"{name_of(i)}", f"Étude {i}", "A. B."] for i in range(40))
+        table.writerow([EVIL, "red \x1b[31m alert\r\nnew line", "=1+1"])
+    settings = config.load(None, flags(folder))
+    for stage in (prepare_images, extract_content, extract_style, extract_color, script):
+        stage.main(settings)
+    return folder
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """A copy of `made` to break, and its config."""
+    shutil.copytree(made, tmp_path / "copy")
+    return tmp_path / "copy", config.load(None, flags(tmp_path / "copy"))
+
+
+def settings_of(made, outputs, *more):
+    """Settings for the read-only collection with outputs of one's own: the sources of `made` are linked there."""
+    outputs.mkdir(exist_ok=True)
+    for name in ("images", "content", "style", "color", "neighbors"):
+        if not (outputs / f"{name}.h5").exists():
+            shutil.copy(made / "outputs" / f"{name}.h5", outputs)
+    return config.load(None, (*flags(made), f"paths.outputs={outputs}", *more))
+
+
+def read_embeddings(folder):
+    with h5py.File(folder / "outputs" / "images.h5") as h5:
+        ids, duplicate_of = h5["image_ids"].asstr()[:], h5["duplicate_of"].asstr()[:]
+    embeddings = {}
+    for name in ("content", "style", "color"):
+        with h5py.File(folder / "outputs" / f"{name}.h5") as h5:
+            assert (h5["image_ids"].asstr()[:] == ids).all()
+            embeddings[name] = h5["embeddings"][:]
+    return ids, duplicate_of, embeddings
+
+
+def truth(features, ids, duplicate_of, k):
+    """Rows (N, k) and distances by a count over all pairs, without faiss and without the script's own joins."""
+    features = features.astype(np.float64)
+    picture = np.array([d or i for i, d in zip(ids, duplicate_of, strict=True)])
+    rows, distances = [], []
+    for i in range(len(ids)):
+        distance = np.sqrt(np.square(features - features[i]).sum(axis=1))
+        distance[(duplicate_of != "") | (picture == picture[i])] = np.inf
+        order = np.argsort(distance, kind="stable")[:k]
+        rows.append(order)
+        distances.append(distance[order])
+    return np.array(rows), np.array(distances)
+
+
+@pytest.mark.parametrize("index", ["exact", "hnsw", "ivf"])
+@pytest.mark.parametrize("scaling", ["cosine", "mean_square", "min_max", "none"])
+def test_all_spaces_are_a_count_over_all_pairs(made, tmp_path, scaling, index):
+    settings = settings_of(made, tmp_path / "o", f"similar.scaling={scaling}", f"similar.index={index}")
+    path, summary = script.main(settings)
+    ids, duplicate_of, embeddings = read_embeddings(made)
+    assert set(duplicate_of) == {"", *COPIES.values()}
+    with h5py.File(path) as h5:  # h5py alone reads it
+        assert (h5["image_ids"].asstr()[:] == ids).all()
+        assert {name for name in h5 if isinstance(h5[name], h5py.Group)} == {"content", "style", "color", "mix"}
+        for space, weights in settings.similar.spaces.items():
+            indices, distances = h5[f"{space}/indices"][:], h5[f"{space}/distances"][:]
+            assert indices.dtype == np.int32 and distances.dtype == np.float32 and indices.shape == (43, 6)
+            assert json.loads(h5[space].attrs["weights"]) == weights
+            features, _ = sources.combine(embeddings, weights, scaling)
+            rows, right = truth(features, ids, duplicate_of, 6)
+            assert np.allclose(distances, right, rtol=1e-4, atol=1e-5), space
+            assert (indices == rows).mean() > 0.99  # two that are equally far but for rounding may change places
+            assert h5[space].attrs["recall"] == 1  # of so few works, the index misses none
+    assert summary.startswith("6 neighbours of 43 works by content, style, color, mix, ")
+    told = "exact" if index == "exact" else f"by {index}, which agrees with exact search to: content 100.0%, style"
+    assert told in summary
+    assert summary.endswith("2 exact duplicates left out of the lists")
+
+
+def test_neighbours_are_of_ones_own_group(made):
+    """What the stage is for: works painted alike are near, and are not with shuffled names."""
+    with h5py.File(made / "outputs" / "neighbors.h5") as h5:
+        ids, indices = h5["image_ids"].asstr()[:], h5["mix/indices"][:]
+    group = np.array([name.split("/")[0] for name in ids])
+    in_group = np.char.startswith(group.astype(str), "group")
+    assert (group[indices] == group[:, None])[in_group].mean() > 0.9
+    shuffled = np.random.default_rng(0).permutation(group)
+    assert (shuffled[indices] == shuffled[:, None]).mean() < 0.5
+
+
+def test_csls_is_written_with_its_local_similarity_and_answers_queries(made, tmp_path, capsys):
+    settings = settings_of(made, tmp_path / "o", "similar.hubness=csls")
+    with pytest.raises(UserError, match="hubness: none, the settings now say csls. Run: python find_similar.py"):
+        script.main(settings, ["group1/w05.png"])
+    path, _ = script.main(settings)
+    ids, duplicate_of, embeddings = read_embeddings(made)
+    features, _ = sources.combine(embeddings, {"style": 1}, "cosine")
+    keep = duplicate_of == ""
+    unit = features[keep].astype(np.float64)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -np.inf)
+    r = np.sort(cosines, axis=1)[:, -10:].mean(axis=1)
+    best = np.argsort(-(2 * cosines - r[:, None] - r), axis=1)[:, :6]
+    with h5py.File(path) as h5:
+        indices = h5["style/indices"][:]
+        assert np.allclose(h5["style/local_similarity"][:][keep], r, atol=1e-5)
+    assert (indices[keep] == np.flatnonzero(keep)[best]).mean() > 0.99
+    script.main(settings, ["group1/w05.png"], "style")
+    told = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:] if line]
+    assert told == list(ids[indices[list(ids).index("group1/w05.png")]])
+
+
+def answers(path):
+    """query -> [(filename, distance)] of a CSV."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {}
+    for row in rows:
+        found.setdefault(row["query"], []).append((row["filename"], float(row["distance"])))
+        assert int(row["rank"]) == len(found[row["query"]])
+    return found
+
+
+def test_an_id_is_answered_as_the_file_says_and_without_itself(made, tmp_path, capsys):
+    settings = settings_of(made, tmp_path / "o")
+    copy = "zz.png"
+    path, summary = script.main(settings, ["group2/w06.jpg", copy], "mix", 4, tmp_path / "a.csv")
+    found = answers(tmp_path / "a.csv")
+    with h5py.File(settings.outputs / "neighbors.h5") as h5:
+        ids, indices = h5["image_ids"].asstr()[:], h5["mix/indices"][:]
+    for name in ("group2/w06.jpg", copy):
+        assert [near for near, _ in found[name]] == list(ids[indices[list(ids).index(name)][:4]])
+    assert not {copy, COPIES[copy]} & {near for near, _ in found[copy]}
+    assert summary == "4 neighbours of 2 queries by mix" and path == settings.outputs / "similar"
+    out = capsys.readouterr().out
+    assert "group2/w06.jpg: nearest by mix" in out and "rank  distance  title" in out and "Étude" in out
+
+
+def test_a_members_own_file_finds_itself_first_and_says_so(made, tmp_path, capsys):
+    settings = settings_of(made, tmp_path / "o")
+    for space in settings.similar.spaces:
+        script.main(settings, [str(made / "images" / "group3" / "w07.png")], space, 3, tmp_path / "a.csv")
+        ((nearest, distance), (_, second), _), = answers(tmp_path / "a.csv").values()
+        assert nearest == "group3/w07.png" and distance < 1e-3 < 0.05 * second
+        first, rest = capsys.readouterr().out.splitlines()[2:4]
+        assert "(the same file)" in first and "(the same file)" not in rest
+
+
+def test_a_copy_encoded_as_jpeg_finds_its_original(made, tmp_path):
+    settings = settings_of(made, tmp_path / "o")
+    (tmp_path / "new").mkdir()
+    for i in range(1, 40, 3):
+        picture = Image.open(made / "images" / name_of(i))
+        picture.save(tmp_path / "new" / f"{i}.jpg", quality=90)
+    script.main(settings, [str(tmp_path / "new")], "mix", 1, tmp_path / "a.csv")
+    found = answers(tmp_path / "a.csv")
+    assert len(found) == 13
+    hits = [near[0][0] == name_of(int(name[:-4])) for name, near in found.items()]
+    assert np.mean(hits) > 0.9
+
+
+def test_folders_ids_and_files_together_few_or_many(made, tmp_path, monkeypatch):
+    settings = settings_of(made, tmp_path / "o", "machine.batch_size=3")
+    for i in range(60, 70):
+        paint(tmp_path / "new" / "deep" / f"n{i}.png", i)
+    shutil.copy(made / "images" / EVIL, tmp_path / "new" / EVIL)
+    (tmp_path / "new" / "broken.jpg").write_bytes(b"no")
+    asked = ["group0/w04.png", str(tmp_path / "new")]
+    monkeypatch.setattr(vgg_numpy, "FEW", 100)
+    script.main(settings, asked, "mix", 5, tmp_path / "a.csv")
+    few = answers(tmp_path / "a.csv")
+    assert list(few) == ["group0/w04.png", EVIL, *[f"deep/n{i}.png" for i in range(60, 70)]]
+    assert len(list((settings.outputs / "similar").iterdir())) == 12  # a sheet each
+    monkeypatch.setattr(vgg_numpy, "FEW", 0)  # TensorFlow says the same
+    script.main(settings, asked, "mix", 5, tmp_path / "b.csv")
+    many = answers(tmp_path / "b.csv")
+    for name, near in few.items():
+        assert np.allclose([d for _, d in near], [d for _, d in many[name]], atol=1e-3), name
+
+
+def test_one_picture_is_answered_without_tensorflow(made, tmp_path):
+    paint(tmp_path / "new.png", 99)
+    settings = settings_of(made, tmp_path / "o")
+    values = (*flags(made), f"paths.outputs={settings.outputs}")
+    code = (
+        "import sys, find_similar; from pathlib import Path; from artatlas import config;"
+        f"find_similar.main(config.load(None, {values!r}), [{str(tmp_path / 'new.png')!r}], 'mix');"
+        "print(sorted({'tensorflow', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_is_shown_is_escaped_and_what_is_written_is_not(made, tmp_path, capsys):
+    settings = settings_of(made, tmp_path / "o")
+    script.main(settings, [EVIL], "color", 42, tmp_path / "a.csv")
+    script.main(settings, ["group0/w04.png"], "color", 42, tmp_path / "b.csv")
+    captured = capsys.readouterr()
+    assert "\x1b" not in captured.out
+    assert "red \\x1b[31m alert" in captured.out and "b\\x1b[31m\\nevil.png" in captured.out
+    assert len(captured.out.splitlines()) == 2 * (2 + 40 + 1)  # 41 different pictures but the one asked about
+    assert EVIL in {name for name, _ in answers(tmp_path / "b.csv")["group0/w04.png"]}
+    names = {path.name for path in (settings.outputs / "similar").iterdir()}
+    assert names == {"b_31m_evil.png_color.jpg", "group0_w04.png_color.jpg"}
+
+
+def test_sheets_of_queries_with_like_names_do_not_replace_each_other():
+    taken = set()
+    names = [script.sheet_name(name, "mix", taken) for name in ("a b.jpg", "a_b.jpg", "A b.jpg", "../..", "画.png")]
+    assert names == ["a_b.jpg_mix.jpg", "a_b.jpg_mix_2.jpg", "A_b.jpg_mix_3.jpg", "query_mix.jpg", "画.png_mix.jpg"]
+    assert len(script.sheet_name("x" * 500, "mix", taken)) < 100
+
+
+def test_a_sheet_shows_every_picture_in_its_place(made, tmp_path):
+    """Squares of plain colours: the query's in the corner, the others in reading order, each upright on its caption."""
+    colours = [(10 + 9 * i, 250 - 9 * i, (37 * i) % 256) for i in range(21)]
+    tiles = [sheets.Tile(Image.new("RGB", (64, 64), colour), ["x", "y"]) for colour in colours]
+    sheet = sheets.contact_sheet("Nearest", tiles[0], tiles[1:])
+    corners = [(sheets.MARGIN, sheets.MARGIN + sheets.HEADING), *[sheets.place(rank) for rank in range(20)]]
+    for i, (left, top) in enumerate(corners):
+        side = sheets.QUERY if i == 0 else sheets.TILE
+        bottom = top + (sheets.ROW + sheets.TILE if i == 0 else side)
+        inside = [(left + 1, bottom - side + 1), (left + side - 2, bottom - 2)]
+        assert [sheet.getpixel(at) for at in inside] == [colours[i]] * 2, i
+        assert sheet.getpixel((left - 2, bottom - 2)) == sheet.getpixel((left + 2, bottom + 1)) == sheets.PAPER
+    order = [(top, left) for left, top in corners[1:]]
+    assert order == sorted(order) and len(set(order)) == 20
+    assert max(left for left, _ in corners) + sheets.TILE + sheets.MARGIN == sheet.width
+    wide = sheets.contact_sheet("Nearest", tiles[0], [sheets.Tile(Image.new("RGB", (90, 30), (255, 0, 0)), ["x"])])
+    left, top = sheets.place(0)
+    assert wide.getpixel((left + 5, top + 5)) == sheets.PAPER  # a third as high as wide: it keeps its shape
+    assert wide.getpixel((left + 5, top + sheets.TILE - 5)) == (255, 0, 0)
+
+
+def test_long_titles_are_cut_to_the_tile():
+    style = sheets.font(13)
+    assert sheets.shortened("short", 180, style) == "short"
+    cut = sheets.shortened("a very long title " * 9, 180, style)
+    assert cut.endswith("…") and style.getlength(cut) <= 180
+    assert style.getname()[0] == "DejaVu Sans"  # which has accents
+
+
+def test_the_sheet_on_the_disk_is_that_of_the_query(made, tmp_path):
+    settings = settings_of(made, tmp_path / "o")
+    path, _ = script.main(settings, ["group1/w05.png"], "style", 20)
+    sheet = np.asarray(Image.open(path)).astype(int)
+    left, top = sheets.MARGIN, sheets.MARGIN + sheets.HEADING
+    bottom = top + sheets.ROW + sheets.TILE
+    shown = sheet[bottom - 200 : bottom - 4, left + 4 : left + sheets.QUERY - 4].mean(axis=(0, 1))
+    original = np.asarray(Image.open(made / "images" / "group1" / "w05.png").convert("RGB")).mean(axis=(0, 1))
+    assert np.abs(shown - original).max() < 12
+    assert shown.argmax() == 1  # group 1 is green
+
+
+def test_mistakes_are_told(copied):
+    folder, settings = copied
+    with pytest.raises(UserError) as caught:
+        script.main(settings, ["W05", "?", "b\x1b[31m"])
+    assert list(caught.value.messages) == [
+        "--query W05: is neither a work of the collection nor a file. Did you mean group1/w05.png?",
+        "--query ?: is neither a work of the collection nor a file. Give an id as in image_ids, or a path.",
+        "--query b\\x1b[31m: is neither a work of the collection nor a file. Did you mean b\\x1b[31m\\nevil.png?",
+    ]
+    with pytest.raises(UserError, match=r"--space styl: is not one of similar.spaces \(content, style, color, mix\)."):
+        script.main(settings, ["group1/w05.png"], "styl")
+    with pytest.raises(UserError, match="-k 0: is no number of neighbours. Give 1 or more."):
+        script.main(settings, ["group1/w05.png"], None, 0)
+    with pytest.raises(UserError, match="-k 3: is for queries. Add --query"):
+        script.main(settings, k=3)
+    (folder / "bad.jpg").write_bytes(b"no")
+    with pytest.raises(UserError, match="1 file named, and none could be decoded"):
+        script.main(settings, [str(folder / "bad.jpg")])
+    with h5py.File(settings.outputs / "style.h5", "r+") as h5:
+        recipe = h5.attrs["recipe"]
+        sha256 = recipe.split('"weights_sha256": "')[1][:64]
+        h5.attrs["recipe"] = recipe.replace(sha256, "0" * 64)
+    with pytest.raises(UserError, match="are not the weights that style.h5, color.h5 was made with"):
+        script.main(settings, [str(folder / "images" / "group1" / "w05.png")])
+
+
+def test_stale_inputs_name_the_command(copied):
+    _, settings = copied
+    assert store.why_stale(settings, "neighbors") is None
+    changed = config.load(None, (*settings.flags[1::2], "color.bins=5"))
+    with pytest.raises(UserError, match="color.bins: 4, the settings now say 5. Run: python extract_color.py"):
+        script.main(changed)
+    extract_color.main(changed)
+    assert "neighbors.h5 was made from an older" in store.why_stale(changed, "neighbors")
+    script.main(changed)
+    assert store.why_stale(changed, "neighbors") is None
+    (settings.outputs / "images.h5").unlink()
+    with pytest.raises(UserError, match="images.h5 does not exist. Run: python prepare_images.py"):
+        script.main(changed)
+
+
+def test_same_bytes_from_the_command_line(made, tmp_path):
+    settings = settings_of(made, tmp_path / "o", "similar.index=hnsw", "similar.hubness=csls")
+    script.main(settings)
+    first = (settings.outputs / "neighbors.h5").read_bytes()
+    result = run_script("find_similar.py", *settings.flags)
+    assert result.stderr == "" and "by hnsw, which agrees with exact search" in result.stdout
+    assert (settings.outputs / "neighbors.h5").read_bytes() == first
+    words = ("--query", "group1/w05.png", "group2/w06.jpg", "--space", "style", "-k", "3", "--csv", tmp_path / "x.csv")
+    result = run_script("find_similar.py", *words, *settings.flags)
+    assert ": 3 neighbours of 2 queries by style" in result.stdout.splitlines()[-1]
+    assert len((tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()) == 7
