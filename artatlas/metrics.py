@@ -1,7 +1,7 @@
 """How good an embedding or a map is: neighbours, label agreement, faithfulness; always with the work itself left out.
 
-All functions take rows (N, D), Euclidean distance, and go through them in blocks, so that memory stays at about
-`BLOCK` x N numbers.
+Functions of rows (N, D) take Euclidean distance and go through the rows in blocks, so that memory stays at about
+`BLOCK` x N numbers. Those of `found`, the neighbours of every work nearest first, fit any distance.
 """
 
 from __future__ import annotations
@@ -49,13 +49,42 @@ def knn_accuracy(x: np.ndarray, labels: np.ndarray, k: int = 5, queries: np.ndar
 
 def mean_average_precision(x: np.ndarray, labels: np.ndarray, k: int, queries: np.ndarray | None = None) -> float:
     """mAP@k: precision at every rank that holds a work of the same label, summed, over min(k, works of that label)."""
+    average = average_precision(neighbours(x, k), labels, k)
+    chosen = ~np.isnan(average) if queries is None else queries & ~np.isnan(average)
+    return float(average[chosen].mean())
+
+
+def average_precision(found: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Of every work (N,), what `mean_average_precision` is the mean of; NaN where no other work has the label.
+
+    found (N, K) : rows of the nearest other works, nearest first
+    """
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    hits = codes[neighbours(x, k)] == codes[:, None]  # (N, k)
+    hits = codes[found[:, :k]] == codes[:, None]  # (N, k)
     precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
     possible = np.minimum(sizes[codes] - 1, hits.shape[1])
     average = (precision * hits).sum(axis=1) / np.maximum(possible, 1)
-    chosen = possible > 0 if queries is None else queries & (possible > 0)
-    return float(average[chosen].mean())
+    return np.where(possible > 0, average, np.nan)
+
+
+def recall_at_k(found: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Of every work (N,), 1 where one of its k nearest has its label, else 0; NaN where no other work has the label."""
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    hit = (codes[found[:, :k]] == codes[:, None]).any(axis=1)
+    return np.where(sizes[codes] > 1, hit, np.nan)
+
+
+def bootstrap(values: np.ndarray, groups: np.ndarray, n_samples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95% interval (low, high) of the mean of `values` (N,), by drawing whole groups (N,) with replacement.
+
+    Works of one artist hit and miss together: drawn one by one they would make the interval too narrow.
+    """
+    _, codes = np.unique(groups, return_inverse=True)
+    sums, sizes = np.bincount(codes, values), np.bincount(codes)  # (G,)
+    drawn = np.random.default_rng(seed).integers(0, len(sums), (n_samples, len(sums)))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def pair_auc(x: np.ndarray, labels: np.ndarray, within: np.ndarray | None = None) -> float:
@@ -70,7 +99,11 @@ def pair_auc(x: np.ndarray, labels: np.ndarray, within: np.ndarray | None = None
             later &= within[rows, None] == within
         same.append((labels[rows, None] == labels)[later])
         distance.append(squared[later])
-    is_same, nearness = np.concatenate(same), -np.concatenate(distance)
+    return auc(np.concatenate(same), -np.concatenate(distance))
+
+
+def auc(is_same: np.ndarray, nearness: np.ndarray) -> float:
+    """ROC AUC of `nearness` (P,) against `is_same` (P,) bool; ties count half, NaN where all are of one kind."""
     n_same, n_other = int(is_same.sum()), int((~is_same).sum())
     if not n_same or not n_other:
         return float("nan")

@@ -60,6 +60,34 @@ def test_mean_average_precision_by_hand():
     assert metrics.mean_average_precision(x, labels, 3) == pytest.approx(expected)
 
 
+def test_figures_of_found_neighbours_by_hand():
+    labels = np.array(["a", "b", "a", "a", "z", "b"])
+    found = np.array([[1, 2, 3], [2, 3, 0], [0, 3, 1], [1, 4, 5], [0, 1, 2], [3, 1, 0]])
+    expected = [(1 / 2 + 2 / 3) / 2, 0, 1, 0, np.nan, 1 / 2]  # z has no other work, b has one
+    np.testing.assert_allclose(metrics.average_precision(found, labels, 3), expected)
+    np.testing.assert_array_equal(metrics.recall_at_k(found, labels, 3), [1, 0, 1, 0, np.nan, 1])
+    np.testing.assert_array_equal(metrics.recall_at_k(found, labels, 1), [0, 0, 1, 0, np.nan, 0])
+
+
+def test_average_precision_of_found_neighbours_is_the_mean_s(planted):
+    x, labels = planted
+    average = metrics.average_precision(metrics.neighbours(x, 30), labels, 10)
+    assert average.mean() == pytest.approx(metrics.mean_average_precision(x, labels, 10))
+
+
+def test_bootstrap_draws_whole_groups():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 25)
+    independent = rng.normal(size=1000)
+    together = rng.normal(size=40)[groups]  # a group is all one value
+    low, high = metrics.bootstrap(independent, groups)
+    assert low < independent.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 / np.sqrt(1000), rel=0.3)
+    low, high = metrics.bootstrap(together, groups)
+    assert high - low == pytest.approx(2 * 1.96 / np.sqrt(40), rel=0.3)
+    assert metrics.bootstrap(together, groups) == (low, high)  # seeded
+
+
 @pytest.mark.parametrize("k", [1, 5, 12])
 def test_trustworthiness_is_scikit_learns(planted, k):
     features, _ = planted
