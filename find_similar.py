@@ -15,23 +15,20 @@ Cost    all works: 1 s for 1,000 works a space, 2 to 4 min for 100,000 on 2 core
 
 import argparse
 import csv
-import difflib
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from PIL.Image import Image
 
-from artatlas import cli, embed, images, neighbors, sheets, sources, store
-from artatlas.config import Config, Images
+from artatlas import cli, images, neighbors, queries, sheets, sources, store
+from artatlas.config import Config
 from artatlas.errors import UserError
-from artatlas.stages import SOURCES
+from artatlas.queries import Catalogue, Query, Works
 
-SHOWN = ("title", "artist")  # columns of the metadata that stand in the table and below pictures
 WIDEST = 44  # letters of a title in the table
 SHEET_QUALITY = 92  # of JPEG: text has to stay sharp
 
@@ -45,49 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", dest="csv_file", help="writes the answers there too")
 
 
-@dataclass(frozen=True)
-class Works:
-    """The collection as far as every source holds it."""
-
-    image_ids: np.ndarray  # (N,) str
-    inputs: dict[str, str]  # file -> fingerprint
-    first: np.ndarray  # (N,) int64, row of the first work with the same picture: its own where there is none before
-
-    @property
-    def base(self) -> np.ndarray:
-        """Rows (M,) int64 of the works that can be neighbours: each picture once."""
-        return np.unique(self.first)
-
-    @property
-    def own(self) -> np.ndarray:
-        """(N,) int64: where among `base` the picture of each work is."""
-        return np.searchsorted(self.base, self.first)
-
-
-@dataclass(frozen=True)
-class Query:
-    name: str  # an id of the collection, or a file's name
-    features: np.ndarray  # (D,) float32
-    thumbnail: bytes
-    own: int  # where among the base it is and is left out, or -1
-    same: int  # row of the work that is the same file, or -1
-
-
-def read_works(config: Config) -> Works:
-    used = {name for weights in config.similar.spaces.values() for name in weights}
-    image_ids, inputs = sources.common_ids(config, [name for name in SOURCES if name in used])
-    with store.open_output(config, "images") as h5:
-        duplicate_of = dict(zip(store.read_ids(h5), h5["duplicate_of"].asstr()[:], strict=True))
-        inputs["images"] = str(h5.attrs["fingerprint"])
-    row_of: dict[str, int] = {}
-    first = [row_of.setdefault(duplicate_of[name] or name, row) for row, name in enumerate(image_ids)]
-    return Works(image_ids, inputs, np.array(first, np.int64))
-
-
 def all_neighbors(config: Config) -> tuple[Path, str]:
     """The stage: neighbors.h5 of all works in all spaces."""
     # 1. Read
-    settings, works = config.similar, read_works(config)
+    settings, works = config.similar, queries.read_works(config)
     neighbors.set_threads(images.n_threads(config.machine.threads))
     index = neighbors.resolve_index(settings.index, len(works.base))
 
@@ -127,55 +85,6 @@ def all_neighbors(config: Config) -> tuple[Path, str]:
     )
 
 
-def sort_queries(queries: Sequence[str], image_ids: np.ndarray) -> tuple[list[str], list[Path]]:
-    """Which queries are works of the collection, and which pictures or folders. An id goes first."""
-    known = set(image_ids)
-    missing = [query for query in queries if query not in known and not Path(query).exists()]
-    if missing:
-        raise UserError(*[
-            f"--query {cli.printable(query)}: is neither a work of the collection nor a file. {_remedy(query, known)}"
-            for query in missing
-        ])  # fmt: skip
-    queries = list(dict.fromkeys(queries))
-    return [query for query in queries if query in known], [Path(query) for query in queries if query not in known]
-
-
-def _remedy(query: str, known: set[str]) -> str:
-    close = sorted(name for name in known if query.lower() in name.lower())
-    close = close or difflib.get_close_matches(query, known, n=1)
-    return f"Did you mean {cli.printable(close[0])}?" if close else "Give an id as in image_ids, or a path."
-
-
-def read_queries(config: Config, queries: Sequence[str], works: Works, space: str) -> tuple[list[Query], np.ndarray]:
-    """The queries, and the features (N, D) of all works in the same space."""
-    weights: dict[str, float] = dict(config.similar.spaces[space].items())
-    ids, paths = sort_queries(queries, works.image_ids)
-    files = embed.find_pictures(paths, config)
-    features, scalers = sources.read_features(config, works.image_ids, weights, config.similar.scaling)
-    found: list[Query] = []
-    with store.open_output(config, "images") as h5:
-        row_in_images = store.rows_of(works.image_ids, store.read_ids(h5))
-        for row in store.rows_of(np.array(ids, object), works.image_ids):
-            thumbnail = h5["thumbnails"][row_in_images[row]].tobytes()
-            found.append(Query(works.image_ids[row], features[row], thumbnail, int(works.own[row]), -1))
-        row_of_file = dict(zip(h5["file_sha256"].asstr()[:][row_in_images][::-1], works.first[::-1], strict=True))
-    if not files:
-        return found, features
-    placed = {name: sources.read_placed(config, name, scaler) for name, scaler in scalers.items()}
-    settings = Images(**config.settings(("images",))["images"])
-    made_with = ", ".join(f"{name}.h5" for name in placed)
-    embedder = embed.embedder(placed, settings.network_px, config, made_with, len(files))
-    for batch in embed.decode(files, settings, config, [], "looking"):
-        embeddings = embedder(np.stack([picture.pixels for _, picture in batch]))
-        rows = np.hstack([source.scaler.transform(embeddings[name]) for name, source in placed.items()])  # (B, D)
-        for (name, picture), row in zip(batch, rows, strict=True):
-            same = row_of_file.get(picture.sha256, -1)
-            found.append(Query(name, row, picture.thumbnail, -1, int(same)))
-    if not found:
-        raise UserError(f"{cli.count(len(files), 'file')} named, and none could be decoded. Reasons stand above.")
-    return found, features
-
-
 def read_local_similarity(config: Config, space: str, works: Works) -> np.ndarray | None:
     """Of the base (M,), where CSLS needs it: computing it anew would take as long as the whole stage."""
     if config.similar.hubness == "none":
@@ -184,23 +93,25 @@ def read_local_similarity(config: Config, space: str, works: Works) -> np.ndarra
         return h5[f"{space}/local_similarity"][:][works.base]
 
 
-def answer(config: Config, queries: Sequence[str], space: str, k: int, csv_file: Path | None) -> tuple[Path, str]:
+def answer(config: Config, what: Sequence[str], space: str, k: int, csv_file: Path | None) -> tuple[Path, str]:
     """Query mode: a table, a contact sheet a query and, if asked for, a CSV."""
     # 1. Read
-    works = read_works(config)
+    works = queries.read_works(config)
     local_similarity = read_local_similarity(config, space, works)
-    asked, features = read_queries(config, queries, works, space)
+    place = queries.read_space(config, works, space)
+    asked = queries.read_queries(config, what, works, place)
     neighbors.set_threads(images.n_threads(config.machine.threads))
 
     # 2. Compute
-    searchable = neighbors.prepare(features[works.base], config.similar.hubness, "exact", 0, local_similarity)
+    base = place.features if len(works.base) == len(works.first) else place.features[works.base]
+    searchable = neighbors.prepare(base, config.similar.hubness, "exact", 0, local_similarity)
     own = np.array([query.own for query in asked])
     rows, distances = neighbors.find(searchable, np.stack([query.features for query in asked]), k, own)
     answers = [Answer(*each) for each in zip(asked, works.base[rows], distances, strict=True)]
 
     # 3. Write
     with store.open_output(config, "images") as h5:
-        catalogue = read_catalogue(h5, works.image_ids)
+        catalogue = queries.read_catalogue(h5, works.image_ids)
         taken: set[str] = set()
         for each in answers:
             print(table(each, space, catalogue))
@@ -220,33 +131,9 @@ class Answer:
     distances: np.ndarray  # (k,) float32
 
 
-@dataclass(frozen=True)
-class Catalogue:
-    """What is known of the works, to show them."""
-
-    image_ids: np.ndarray  # (N,) str
-    columns: dict[str, np.ndarray]  # of the metadata -> (N,) text
-    thumbnails: h5py.Dataset
-    thumbnail_rows: np.ndarray  # (N,) where in it the works are
-
-    def caption(self, row: int) -> list[str]:
-        """Title and artist, or else the id; each on one line."""
-        texts = [self.columns[name][row] for name in SHOWN if name in self.columns]
-        return [cli.printable(text) for text in texts if text] or [cli.printable(self.image_ids[row])]
-
-    def picture(self, row: int) -> Image:
-        return images.open_thumbnail(self.thumbnails[self.thumbnail_rows[row]].tobytes())
-
-
-def read_catalogue(h5: h5py.File, image_ids: np.ndarray) -> Catalogue:
-    rows = store.rows_of(image_ids, store.read_ids(h5))
-    columns = {name: h5[f"metadata/{name}"].asstr()[:][rows] for name in h5["metadata"]}
-    return Catalogue(image_ids, columns, h5["thumbnails"], rows)
-
-
 def table(answer: Answer, space: str, catalogue: Catalogue) -> str:
     """Rank, distance, title and artist where they are known, id; nothing in it breaks a line or moves a cursor."""
-    shown = [name for name in SHOWN if name in catalogue.columns]
+    shown = [name for name in queries.SHOWN if name in catalogue.columns]
     lines = [["rank", "distance", *shown, "image_id"]]
     for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
         texts = [cli.printable(catalogue.columns[name][row]) for name in shown]
@@ -264,14 +151,12 @@ def table(answer: Answer, space: str, catalogue: Catalogue) -> str:
 
 def draw_sheet(answer: Answer, space: str, catalogue: Catalogue) -> Image:
     query = answer.query
-    known = np.flatnonzero(catalogue.image_ids == query.name) if query.own >= 0 else []
-    lines = catalogue.caption(known[0]) if len(known) else [cli.printable(Path(query.name).name)]
     tiles = []
     for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
         remark = "the same file" if row == query.same else ""
         caption = [f"{rank}    {distance:.3f}", *catalogue.caption(row)]
         tiles.append(sheets.Tile(catalogue.picture(row), caption, remark))
-    shown = sheets.Tile(images.open_thumbnail(query.thumbnail), lines)
+    shown = sheets.Tile(images.open_thumbnail(query.thumbnail), catalogue.caption_of(query))
     return sheets.contact_sheet(f"Nearest by {space}", shown, tiles)
 
 

@@ -318,9 +318,9 @@ def test_mistakes_are_told(copied):
     with pytest.raises(UserError) as caught:
         script.main(settings, ["W05", "?", "b\x1b[31m"])
     assert list(caught.value.messages) == [
-        "--query W05: is neither a work of the collection nor a file. Did you mean group1/w05.png?",
-        "--query ?: is neither a work of the collection nor a file. Give an id as in image_ids, or a path.",
-        "--query b\\x1b[31m: is neither a work of the collection nor a file. Did you mean b\\x1b[31m\\nevil.png?",
+        "W05: is neither a work of the collection nor a file. Did you mean group1/w05.png?",
+        "?: is neither a work of the collection nor a file. Give an id as in image_ids, or a path.",
+        "b\\x1b[31m: is neither a work of the collection nor a file. Did you mean b\\x1b[31m\\nevil.png?",
     ]
     with pytest.raises(UserError, match=r"--space styl: is not one of similar.spaces \(content, style, color, mix\)."):
         script.main(settings, ["group1/w05.png"], "styl")
@@ -335,7 +335,7 @@ def test_mistakes_are_told(copied):
         recipe = h5.attrs["recipe"]
         sha256 = recipe.split('"weights_sha256": "')[1][:64]
         h5.attrs["recipe"] = recipe.replace(sha256, "0" * 64)
-    with pytest.raises(UserError, match="are not the weights that style.h5, color.h5 was made with"):
+    with pytest.raises(UserError, match="are not the weights that style.h5 or color.h5 was made with"):
         script.main(settings, [str(folder / "images" / "group1" / "w05.png")])
 
 
