@@ -5,8 +5,11 @@ Writes  outputs/neighbors.h5   image_ids (N,), and per space <space>/indices (N,
         first, and <space>/distances (N, k) float32. No work is its own neighbour; of exact duplicates only the first is
         anyone's, and it is not its duplicates'. With csls also <space>/local_similarity (N,): high is a hub.
         With --query, instead: a table, a contact sheet a query below outputs/similar/, and what --csv names.
+        With --why, instead: a picture there of what each source adds to the distance of two works, of their palettes,
+        and of the channels that fire together in both, lit up where they do.
 Run     python find_similar.py
         python find_similar.py --query PICTURE_OR_FOLDER_OR_ID [...] [--space style] [-k 20] [--csv FILE]
+        python find_similar.py --why ONE OTHER [--space style]
         settings: similar
 Source  faiss: Johnson, Douze & Jegou 2021; CSLS: Conneau et al. 2018
 Cost    all works: 1 s for 1,000 works a space, 2 to 4 min for 100,000 on 2 cores (exact); memory for their features and
@@ -22,21 +25,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 
-from artatlas import cli, images, neighbors, queries, sheets, sources, store
+from artatlas import cli, embed, explain, features, images, neighbors, queries, sheets, sources, store, vgg
 from artatlas.config import Config
 from artatlas.errors import UserError
+from artatlas.explain import Pair
 from artatlas.queries import Catalogue, Query, Works
 
 WIDEST = 44  # letters of a title in the table
+N_PAIRS = 3  # of channels that --why shows
 SHEET_QUALITY = 92  # of JPEG: text has to stay sharp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--query", nargs="+", metavar="WHAT", help="works of the collection by id, pictures, folders of pictures"
+        "--query", nargs="+", default=(), metavar="WHAT", help="ids of works, pictures, folders of pictures"
     )
+    parser.add_argument("--why", nargs=2, default=(), metavar=("A", "B"), help="draws why two works are near or far")
     parser.add_argument("--space", help="of similar.spaces (default: the last)")
     parser.add_argument("-k", type=int, help="neighbours of a query (default: similar.n_neighbors)")
     parser.add_argument("--csv", type=Path, metavar="FILE", dest="csv_file", help="writes the answers there too")
@@ -152,12 +158,59 @@ def table(answer: Answer, space: str, catalogue: Catalogue) -> str:
 def draw_sheet(answer: Answer, space: str, catalogue: Catalogue) -> Image:
     query = answer.query
     tiles = []
-    for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
+    shown_rows, shown_distances = answer.rows[: sheets.MOST], answer.distances[: sheets.MOST]
+    for rank, (row, distance) in enumerate(zip(shown_rows, shown_distances, strict=True), start=1):
         remark = "the same file" if row == query.same else ""
         caption = [f"{rank}    {distance:.3f}", *catalogue.caption(row)]
         tiles.append(sheets.Tile(catalogue.picture(row), caption, remark))
     shown = sheets.Tile(images.open_thumbnail(query.thumbnail), catalogue.caption_of(query))
     return sheets.contact_sheet(f"Nearest by {space}", shown, tiles)
+
+
+def draw_why(config: Config, pair: Sequence[str], space: str) -> tuple[Path, str]:
+    """Draws why two works are as near as they are."""
+    # 1. Read
+    works = queries.read_works(config)
+    place = queries.read_space(config, works, space)
+    asked = queries.read_queries(config, pair, works, place)
+    if len(asked) != 2:
+        raise UserError(f"--why: needs two different works, this is {len(asked)}. Name two ids or pictures.")
+    one, other = asked
+    placed = queries.read_placed(config, place)
+
+    # 2. Compute
+    distance = float(np.linalg.norm(one.features - other.features))
+    shares = explain.shares(one.features, other.features, place.scalers)
+    found, layer = [], ""
+    if (style := placed.get("style")) and style.pca:
+        head = features.style_heads(config.style)[0]
+        layer, mean = head.layer, style.pca.mean[: vgg.gram_length(head.layer)]
+        weights = embed.read_weights(style, False, config, "style.h5")
+        found = explain.agreeing_pairs(weights, head, mean, [one.pixels, other.pixels], N_PAIRS)
+
+    # 3. Write
+    with store.open_output(config, "images") as h5:
+        catalogue = queries.read_catalogue(h5, works.image_ids)
+        sides = [draw_side(query, i, found, config, catalogue) for i, query in enumerate(asked)]
+    headings = [
+        (f"channels {p.first} and {p.second} of {layer}", f"in both; weighs {p.weight:.0f} times an average pair")
+        for p in found
+    ]
+    sheet = sheets.pair_sheet(f"{distance:.3f} apart by {space}", shares, sides, headings)
+    path = config.outputs / "similar" / sheet_name(f"{one.name[-60:]}_and_{other.name[-60:]}", space, set())
+    with store.replacing(path) as temporary:
+        sheet.save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
+    told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    return path, f"distance {distance:.3f} by {space}, of its square {told}"
+
+
+def draw_side(query: Query, i: int, found: list[Pair], config: Config, catalogue: Catalogue) -> sheets.Side:
+    thumbnail = images.open_thumbnail(query.thumbnail)
+    # The regions belong to what the network saw; squashed, that is all of the picture in another shape.
+    seen = fromarray(query.pixels)
+    seen = seen.resize(thumbnail.size) if config.images.fit == "squash" else seen
+    lit = [explain.lit(sheets.fitted(seen, sheets.LARGE, sheets.LARGE), pair.maps[i]) for pair in found]
+    return sheets.Side(thumbnail, catalogue.caption_of(query), explain.palette(thumbnail), lit)
 
 
 def sheet_name(query: str, space: str, taken: set[str]) -> str:
@@ -185,18 +238,23 @@ def write_csv(path: Path, answers: list[Answer], catalogue: Catalogue) -> None:
 
 def main(
     config: Config, query: Sequence[str] = (), space: str | None = None, k: int | None = None,
-    csv_file: Path | None = None,
+    csv_file: Path | None = None, why: Sequence[str] = (),
 ) -> tuple[Path, str]:  # fmt: skip
+    if query and why:
+        raise UserError("--why: is asked alone. Leave out --query, or ask twice.")
     if not query:
-        for flag, value in (("--space", space), ("-k", k), ("--csv", csv_file)):
+        for flag, value in (("--space", None if why else space), ("-k", k), ("--csv", csv_file)):
             if value is not None:
                 raise UserError(f"{flag} {value}: is for queries. Add --query, or leave it out.")
+    if not query and not why:
         return all_neighbors(config)
     spaces = config.similar.spaces
     space = space or list(spaces)[-1]
     if space not in spaces:
         known = ", ".join(spaces)
         raise UserError(f"--space {cli.printable(space)}: is not one of similar.spaces ({known}). Name one of them.")
+    if why:
+        return draw_why(config, why, space)
     k = config.similar.n_neighbors if k is None else k
     if k < 1:
         raise UserError(f"-k {k}: is no number of neighbours. Give 1 or more.")

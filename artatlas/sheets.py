@@ -1,4 +1,4 @@
-"""Contact sheets: a work and those that are near to it, as one picture with captions."""
+"""Contact sheets: a work and those that are near to it, or two works and why, as one picture with captions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ HEADING = 48  # px for the heading
 COLUMNS = 6
 STEP = TILE + GAP  # px from one column to the next
 ROW = TILE + CAPTION + GAP  # px from one row to the next
+MOST = 98  # neighbours on a sheet: 17 rows; a JPEG has an end at 65,500 px, and a reader's patience before
 QUERY = TILE + STEP  # px, side of the query's square: two columns and a little less than two rows
 FULL_RANKS = 2 * (COLUMNS - 2)  # neighbours beside the query; the others stand in full rows below it
 
+LARGE = 300  # px, the longer side of the pictures of a pair
+BAR = 26  # px, height of palettes and of the bar of shares
+
+SHADES = ((52, 84, 120), (150, 84, 56), (84, 110, 66))  # of the sources in the bar, dark enough for light text
 PAPER, INK, GREY, RED = (250, 249, 246), (30, 30, 30), (120, 118, 112), (168, 40, 32)
 
 
@@ -104,3 +109,70 @@ def _paste(
         draw.text(at, line, GREY if i > 1 else INK, style)
         if i == 0 and tile.remark:
             draw.text((left + style.getlength(line + "  "), at[1]), tile.remark, RED, font(13))
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two works that are compared: its picture, its caption, its palette, and the picture lit up in places."""
+
+    picture: Image.Image
+    lines: Sequence[str]
+    palette: Sequence[tuple[tuple[int, int, int], float]]  # colour and share
+    lit: Sequence[Image.Image]
+
+
+def pair_sheet(
+    heading: str, shares: dict[str, float], sides: Sequence[Side], headings: Sequence[tuple[str, str]]
+) -> Image.Image:
+    """Two works in a row each, with the palette below the picture and, right of it, what `headings` tell in two lines.
+
+    A bar above tells what each source adds to their distance.
+    """
+    columns = max(2, 1 + len(headings))
+    heights = [fitted(side.picture, LARGE, LARGE).height for side in sides]
+    top = MARGIN + HEADING + BAR + GAP
+    below = 8 + BAR + 6 + 3 * LINE + GAP  # of a picture
+    size = 2 * MARGIN + columns * (LARGE + GAP) - GAP, top + 3 * LINE + sum(heights) + len(sides) * below + MARGIN - GAP
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    width = size[0] - 2 * MARGIN
+    draw.text((MARGIN, MARGIN - 6), shortened(heading, width, font(20, bold=True)), INK, font(20, bold=True))
+    _bar(draw, (MARGIN, MARGIN + HEADING), width, shares)
+    for column, lines in enumerate(headings, start=1):
+        _lines(draw, lines, (MARGIN + column * (LARGE + GAP), top), LARGE)
+    top += 3 * LINE
+    for side, height in zip(sides, heights, strict=True):
+        for column, picture in enumerate([side.picture, *side.lit]):
+            sheet.paste(fitted(picture, LARGE, height), (MARGIN + column * (LARGE + GAP), top))
+        _palette(draw, (MARGIN, top + height + 8), side.palette)
+        _lines(draw, side.lines, (MARGIN, top + height + 8 + BAR + 6), LARGE)
+        top += height + below
+    return sheet
+
+
+def _lines(draw: ImageDraw.ImageDraw, lines: Sequence[str], corner: tuple[int, int], width: int) -> None:
+    for i, text in enumerate(lines):
+        style = font(13, bold=i == 0)
+        draw.text((corner[0], corner[1] + i * LINE), shortened(text, width, style), GREY if i else INK, style)
+
+
+def _palette(
+    draw: ImageDraw.ImageDraw, corner: tuple[int, int], palette: Sequence[tuple[tuple[int, int, int], float]]
+) -> None:
+    left, top = float(corner[0]), corner[1]
+    for colour, share in palette:
+        right = left + share * LARGE
+        draw.rectangle((round(left), top, max(round(left), round(right) - 1), top + BAR), colour)
+        left = right
+    draw.rectangle((corner[0], top, corner[0] + LARGE - 1, top + BAR), outline=GREY)  # near-white would have no end
+
+
+def _bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, shares: dict[str, float]) -> None:
+    left, top = float(corner[0]), corner[1]
+    for i, (name, share) in enumerate(shares.items()):
+        right = left + share * width
+        if share > 0:
+            draw.rectangle((round(left), top, round(right) - 1, top + BAR), SHADES[i % len(SHADES)])
+            text = shortened(f"{name} {share:.0%} of the squared distance", round(right - left) - 12, font(13))
+            draw.text((left + 6, top + 4), text, PAPER, font(13))
+        left = right

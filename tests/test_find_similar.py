@@ -365,3 +365,40 @@ def test_same_bytes_from_the_command_line(made, tmp_path):
     result = run_script("find_similar.py", *words, *settings.flags)
     assert ": 3 neighbours of 2 queries by style" in result.stdout.splitlines()[-1]
     assert len((tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()) == 7
+
+
+def test_why_tells_the_shares_and_draws_both(made, tmp_path):
+    settings = settings_of(made, tmp_path / "o")
+    ids, _, embeddings = read_embeddings(made)
+    features, _ = sources.combine(embeddings, {"style": 2, "color": 1}, "cosine")
+    a, b = (features[list(ids).index(name)] for name in ("group1/w05.png", "group3/w07.png"))
+    style = np.square(a - b)[:12].sum() / np.square(a - b).sum()
+    path, summary = script.main(settings, why=["group1/w05.png", "group3/w07.png"], space="mix")
+    assert summary == (
+        f"distance {np.linalg.norm(a - b):.3f} by mix, of its square style {style:.0%}, color {1 - style:.0%}"
+    )
+    sheet = np.asarray(Image.open(path)).astype(int)
+    left, top = sheets.MARGIN, sheets.MARGIN + sheets.HEADING
+    bar = sheet[top + sheets.BAR - 3, left : sheet.shape[1] - sheets.MARGIN]
+    is_style = np.abs(bar - sheets.SHADES[0]).max(axis=1) < 40
+    assert is_style.mean() == pytest.approx(style, abs=0.02)  # the bar is divided as the distance is
+    top += sheets.BAR + sheets.GAP + 3 * sheets.LINE
+    height = round(sheets.LARGE * 60 / 80)
+    first = sheet[top + 5 : top + height - 5, left + 5 : left + sheets.LARGE - 5].mean(axis=(0, 1))
+    original = np.asarray(Image.open(made / "images" / "group1" / "w05.png").convert("RGB")).mean(axis=(0, 1))
+    assert np.abs(first - original).max() < 12
+    assert sheet.shape[1] > 4 * sheets.LARGE  # the picture and three pairs of channels
+
+
+def test_why_takes_files_and_spaces_without_style_and_tells_mistakes(made, tmp_path):
+    settings = settings_of(made, tmp_path / "o")
+    paint(tmp_path / "new.png", 77)
+    path, summary = script.main(settings, why=[str(tmp_path / "new.png"), EVIL], space="color")
+    assert summary.endswith("by color, of its square color 100%")
+    assert Image.open(path).width < 4 * sheets.LARGE
+    with pytest.raises(UserError, match="--why: needs two different works, this is 1. Name two ids or pictures."):
+        script.main(settings, why=["group1/w05.png", "group1/w05.png"])
+    with pytest.raises(UserError, match="--why: is asked alone. Leave out --query, or ask twice."):
+        script.main(settings, ["group1/w05.png"], why=["group1/w05.png", EVIL])
+    with pytest.raises(UserError, match="-k 3: is for queries"):
+        script.main(settings, why=["group1/w05.png", EVIL], k=3)
