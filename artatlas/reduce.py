@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +54,11 @@ def fit_pca(blocks: Blocks, n_components: int, rng: np.random.Generator, groups:
     n_rows, mean, scale, total = _moments(blocks, groups)
     n_components = max(1, min(n_components, n_rows - 1, len(mean)))
 
-    def rows() -> Iterable[np.ndarray]:
-        return ((block - mean) * scale for block in blocks())
+    def rows() -> Iterator[np.ndarray]:
+        for block in blocks():
+            centred = block - mean
+            centred *= scale
+            yield centred
 
     if n_rows <= EXACT_ROWS:
         components, squares = _exact(np.concatenate(list(rows())), n_components)

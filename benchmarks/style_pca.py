@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import header
 
-from artatlas import reduce, shards
+from artatlas import features, reduce, shards
 
 COLUMNS, COMPONENTS, ROWS, BATCH = 32_896, 512, 1024, 1024
 DECAY, LATENT, NOISE = 0.7, 1500, 0.02  # variance of component k falls as k^-1.4; 1,231 paintings: k^-1.3
@@ -39,7 +39,7 @@ def make_shards(folder, n_works):
         np.save(folder / f"{rows.start:09d}.npy", vectors)
 
 
-def blocks(folder, n_rows=256):
+def blocks(folder, n_rows=features.PCA_ROWS):
     for path in sorted(folder.glob("*.npy")):
         shard = np.load(path, mmap_mode="r")
         for start in range(0, len(shard), n_rows):

@@ -117,7 +117,8 @@ def test_speed_counts_what_was_computed():
     assert "25% of the time" in features._Speed(100, 20.0, 5.0).phrase("float32", "CPU")
 
 
-def test_the_blocks_of_vectors_are_their_rows(tmp_path):
+def test_the_blocks_of_vectors_are_their_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "PCA_ROWS", 256)
     rows = np.arange(700 * 3, dtype=np.float32).reshape(700, 3)
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for path, part in zip(paths, np.split(rows, [300]), strict=True):
