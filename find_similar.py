@@ -121,7 +121,7 @@ def answer(config: Config, what: Sequence[str], space: str, k: int, csv_file: Pa
         taken: set[str] = set()
         for each in answers:
             print(table(each, space, catalogue))
-            path = config.outputs / "similar" / sheet_name(each.query.name, space, taken)
+            path = config.outputs / "similar" / sheet_name(each.query.label, space, taken)
             with store.replacing(path) as temporary:
                 draw_sheet(each, space, catalogue).save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
     if csv_file:
@@ -172,7 +172,7 @@ def draw_why(config: Config, pair: Sequence[str], space: str) -> tuple[Path, str
     # 1. Read
     works = queries.read_works(config)
     place = queries.read_space(config, works, space)
-    asked = queries.read_queries(config, pair, works, place)
+    asked = queries.read_queries(config, pair, works, place, keep_pixels=True)
     if len(asked) != 2:
         raise UserError(f"--why: needs two different works, this is {len(asked)}. Name two ids or pictures.")
     one, other = asked
@@ -197,7 +197,8 @@ def draw_why(config: Config, pair: Sequence[str], space: str) -> tuple[Path, str
         for p in found
     ]
     sheet = sheets.pair_sheet(f"{distance:.3f} apart by {space}", shares, sides, headings)
-    path = config.outputs / "similar" / sheet_name(f"{one.name[-60:]}_and_{other.name[-60:]}", space, set())
+    both = "_and_".join(Path(query.name).stem[:38] for query in asked)
+    path = config.outputs / "similar" / sheet_name(f"{both}.", space, set())
     with store.replacing(path) as temporary:
         sheet.save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
@@ -215,7 +216,7 @@ def draw_side(query: Query, i: int, found: list[Pair], config: Config, catalogue
 
 def sheet_name(query: str, space: str, taken: set[str]) -> str:
     """A file's name that every system takes and that no other query of this run has."""
-    plain = re.sub(r"[^\w.-]+", "_", query).strip("._")[-80:] or "query"
+    plain = re.sub(r"[^\w.-]+", "_", query.removesuffix(Path(query).suffix)).strip("._")[-80:] or "query"
     name, n = f"{plain}_{space}.jpg", 1
     while name.lower() in taken:
         n += 1

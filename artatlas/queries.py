@@ -22,6 +22,7 @@ from artatlas.errors import UserError
 from artatlas.sources import PlacedSource, Scaler
 from artatlas.stages import SOURCES
 
+NONE = np.empty((0, 0, 3), np.uint8)  # pixels that nobody asked for
 SHOWN = ("title", "artist")  # columns of the metadata that stand in tables and below pictures
 
 
@@ -58,10 +59,15 @@ class Query:
     name: str  # an id of the collection, or a file's name
     features: np.ndarray  # (D,) float32
     thumbnail: bytes
-    pixels: np.ndarray  # (S, S, 3) uint8, what the network sees
+    pixels: np.ndarray  # (S, S, 3) uint8, what the network sees; (0, 0, 3) where nobody asked for it
     row: int  # of the work that it is, or -1
     own: int  # where among the base it is and is left out, or -1
     same: int  # row of the work that is the same file, or -1
+
+    @property
+    def label(self) -> str:
+        """The id of a work; of another picture the last part of its name, the rest is where it happens to lie."""
+        return self.name if self.row >= 0 else Path(self.name).name
 
 
 def read_works(config: Config) -> Works:
@@ -85,8 +91,12 @@ def read_placed(config: Config, space: Space) -> dict[str, PlacedSource]:
     return {name: sources.read_placed(config, name, scaler) for name, scaler in space.scalers.items()}
 
 
-def read_queries(config: Config, queries: Sequence[str], works: Works, space: Space) -> list[Query]:
+def read_queries(
+    config: Config, queries: Sequence[str], works: Works, space: Space, keep_pixels: bool = False
+) -> list[Query]:
     """The queries: ids of works first, then pictures and those in folders, in the order in which they were given.
+
+    `keep_pixels` is for the few that are looked at again: of thousands they would fill the memory.
 
     Raises UserError where one is neither an id nor there, or none of the files is a picture.
     """
@@ -100,7 +110,7 @@ def read_queries(config: Config, queries: Sequence[str], works: Works, space: Sp
         raise UserError(*problems)
     with store.open_output(config, "images") as h5:
         rows = store.rows_of(works.image_ids, store.read_ids(h5))  # of images.h5, for each work
-        found = [_member(h5, rows, works, space, query) for query in queries if query in known]
+        found = [_member(h5, rows, works, space, query, keep_pixels) for query in queries if query in known]
         hashes = h5["file_sha256"].asstr()[:][rows]
     paths = [Path(query) for query in queries if query not in known]
     if not paths:
@@ -117,15 +127,15 @@ def read_queries(config: Config, queries: Sequence[str], works: Works, space: Sp
         features = np.hstack([source.scaler.transform(embeddings[name]) for name, source in placed.items()])  # (B, D)
         for (name, picture), row in zip(batch, features, strict=True):
             same = row_of_file.get(picture.sha256, -1)
-            found.append(Query(name, row, picture.thumbnail, picture.pixels, -1, -1, same))
+            found.append(Query(name, row, picture.thumbnail, picture.pixels if keep_pixels else NONE, -1, -1, same))
     if not found:
         raise UserError(f"{cli.count(len(files), 'file')} named, and none could be decoded. Reasons stand above.")
     return found
 
 
-def _member(h5: h5py.File, rows: np.ndarray, works: Works, space: Space, image_id: str) -> Query:
+def _member(h5: h5py.File, rows: np.ndarray, works: Works, space: Space, image_id: str, keep_pixels: bool) -> Query:
     row = int(np.flatnonzero(works.image_ids == image_id)[0])
-    thumbnail, pixels = h5["thumbnails"][rows[row]].tobytes(), h5["pixels"][rows[row]]
+    thumbnail, pixels = h5["thumbnails"][rows[row]].tobytes(), h5["pixels"][rows[row]] if keep_pixels else NONE
     return Query(image_id, space.features[row], thumbnail, pixels, row, int(works.own[row]), -1)
 
 
@@ -150,7 +160,7 @@ class Catalogue:
         return [cli.printable(text) for text in texts if text] or [cli.printable(self.image_ids[row])]
 
     def caption_of(self, query: Query) -> list[str]:
-        return self.caption(query.row) if query.row >= 0 else [cli.printable(Path(query.name).name)]
+        return self.caption(query.row) if query.row >= 0 else [cli.printable(query.label)]
 
     def picture(self, row: int) -> Image:
         return images.open_thumbnail(self.thumbnails[self.thumbnail_rows[row]].tobytes())

@@ -201,7 +201,7 @@ def test_a_members_own_file_finds_itself_first_and_says_so(made, tmp_path, capsy
     settings = settings_of(made, tmp_path / "o")
     for space in settings.similar.spaces:
         script.main(settings, [str(made / "images" / "group3" / "w07.png")], space, 3, tmp_path / "a.csv")
-        ((nearest, distance), (_, second), _), = answers(tmp_path / "a.csv").values()
+        (((nearest, distance), (_, second), _),) = answers(tmp_path / "a.csv").values()
         assert nearest == "group3/w07.png" and distance < 1e-3 < 0.05 * second
         first, rest = capsys.readouterr().out.splitlines()[2:4]
         assert "(the same file)" in first and "(the same file)" not in rest
@@ -262,13 +262,13 @@ def test_what_is_shown_is_escaped_and_what_is_written_is_not(made, tmp_path, cap
     assert len(captured.out.splitlines()) == 2 * (2 + 40 + 1)  # 41 different pictures but the one asked about
     assert EVIL in {name for name, _ in answers(tmp_path / "b.csv")["group0/w04.png"]}
     names = {path.name for path in (settings.outputs / "similar").iterdir()}
-    assert names == {"b_31m_evil.png_color.jpg", "group0_w04.png_color.jpg"}
+    assert names == {"b_31m_evil_color.jpg", "group0_w04_color.jpg"}
 
 
 def test_sheets_of_queries_with_like_names_do_not_replace_each_other():
     taken = set()
     names = [script.sheet_name(name, "mix", taken) for name in ("a b.jpg", "a_b.jpg", "A b.jpg", "../..", "画.png")]
-    assert names == ["a_b.jpg_mix.jpg", "a_b.jpg_mix_2.jpg", "A_b.jpg_mix_3.jpg", "query_mix.jpg", "画.png_mix.jpg"]
+    assert names == ["a_b_mix.jpg", "a_b_mix_2.jpg", "A_b_mix_3.jpg", "query_mix.jpg", "画_mix.jpg"]
     assert len(script.sheet_name("x" * 500, "mix", taken)) < 100
 
 
