@@ -110,7 +110,7 @@ Mixes = Annotated[dict[MapName, Annotated[dict[Source, Positive], Field(min_leng
 
 class Similar(_Section):
     spaces: Mixes
-    scaling: Literal["cosine", "mean_square", "min_max", "none"]
+    scaling: Literal["cosine", "half_white", "white", "mean_square", "min_max", "none"]
     n_neighbors: Count
     hubness: Literal["none", "csls"]
     index: Literal["auto", "exact", "hnsw", "ivf"]

@@ -18,6 +18,8 @@ from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.reduce import Pca
 
+WHITENING = {"half_white": 0.25, "white": 0.5}  # power of the variance that a column is divided by
+WHITENING_FLOOR = 0.1  # of the mean variance, added to every column's
 BLOCK = 4096  # rows at a time: what is computed on the way takes some MB, however large the collection
 
 
@@ -58,9 +60,12 @@ class PlacedSource:
 
 
 def fit_scaler(embeddings: np.ndarray, method: str, weight: float = 1.0) -> Scaler:
-    """Fits `tsne.scaling` on (N, D) embeddings.
+    """Fits `tsne.scaling` or `similar.scaling` on (N, D) embeddings.
 
     cosine : centred, rows to unit length
+    half_white, white : the same, but before that each column is divided by its variance (and a tenth of the mean
+        variance, so that noise in the last components stays small) to the power of 1/4 or 1/2, which whitens principal
+        components by half or wholly: the first few then drown the others less
     mean_square : centred, divided by one number so that the mean squared length of a row is 1
     min_max : each column to 0..1 (the original scripts' way; after PCA it gives the noise in the last components the
         same weight as the first); a constant column becomes 0
@@ -68,21 +73,30 @@ def fit_scaler(embeddings: np.ndarray, method: str, weight: float = 1.0) -> Scal
     """
     n_columns = embeddings.shape[1]
     offset, scale = np.zeros(n_columns, np.float32), np.ones(n_columns, np.float32)
-    if method in ("cosine", "mean_square"):
+    if method in ("cosine", "mean_square", *WHITENING):
         offset = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
     if method == "mean_square":
         square = mean_square(embeddings, offset)
         scale[:] = 1 / np.sqrt(square) if square > 0 else 0
+    if method in WHITENING:
+        variance = _variances(embeddings, offset)
+        floor = WHITENING_FLOOR * variance.mean()
+        scale = ((variance + floor) ** -WHITENING[method]).astype(np.float32) if floor > 0 else np.zeros_like(scale)
     if method == "min_max":
         offset = embeddings.min(axis=0)
         span = embeddings.max(axis=0) - offset
         scale = np.divide(1, span, out=np.zeros_like(span), where=span > 0)
-    return Scaler(offset, scale, method == "cosine", float(weight))
+    return Scaler(offset, scale, method in ("cosine", *WHITENING), float(weight))
 
 
 def blocks(n_rows: int) -> Iterator[slice]:
     """Slices of `BLOCK` rows that together are all of them."""
     return (slice(start, min(start + BLOCK, n_rows)) for start in range(0, n_rows, BLOCK))
+
+
+def _variances(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Of each column, (D,) float64."""
+    return sum(np.square(rows[some] - mean, dtype=np.float64).sum(axis=0) for some in blocks(len(rows))) / len(rows)
 
 
 def mean_square(rows: np.ndarray, origin: np.ndarray) -> float:

@@ -114,7 +114,7 @@ def truth(features, ids, duplicate_of, k):
 
 
 @pytest.mark.parametrize("index", ["exact", "hnsw", "ivf"])
-@pytest.mark.parametrize("scaling", ["cosine", "mean_square", "min_max", "none"])
+@pytest.mark.parametrize("scaling", ["cosine", "half_white", "white", "mean_square", "min_max", "none"])
 def test_all_spaces_are_a_count_over_all_pairs(made, tmp_path, scaling, index):
     settings = settings_of(made, tmp_path / "o", f"similar.scaling={scaling}", f"similar.index={index}")
     path, summary = script.main(settings)

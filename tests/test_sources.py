@@ -40,6 +40,20 @@ def test_cosine_scaling_orders_neighbours_as_centred_cosine_does(embeddings):
     np.testing.assert_allclose(np.square(scaled[0] - scaled).sum(axis=1), 2 - 2 * centred @ centred[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("scaling, power", [("half_white", 0.25), ("white", 0.5)])
+def test_whitening_makes_large_components_smaller(scaling, power):
+    rng = np.random.default_rng(1)
+    x = (rng.normal(2, 1, (5000, 4)) * [100, 10, 1, 0]).astype(np.float32)
+    scaler = sources.fit_scaler(x, scaling)
+    centred = (x - x.mean(axis=0)).astype(np.float64)
+    variance = centred.var(axis=0)
+    divided = centred / (variance + 0.1 * variance.mean()) ** power
+    unit = divided / np.linalg.norm(divided, axis=1, keepdims=True)
+    np.testing.assert_allclose(scaler.transform(x), unit, atol=1e-3)
+    spread = ((x - scaler.offset) * scaler.scale).std(axis=0)
+    assert spread[0] / spread[1] < 10 / 2 and spread[1] > spread[2] > spread[3] == 0  # 10 before; in order still
+
+
 def test_min_max_is_the_original_recipe(embeddings):
     x = np.hstack([embeddings["content"], np.full((200, 1), 7, np.float32)])  # A22: a constant column, NaN there
     scaled = sources.fit_scaler(x, "min_max", weight=0.5).transform(x)
@@ -47,14 +61,14 @@ def test_min_max_is_the_original_recipe(embeddings):
     assert (scaled[:, 16] == 0).all()
 
 
-@pytest.mark.parametrize("scaling", ["cosine", "mean_square", "min_max", "none"])
+@pytest.mark.parametrize("scaling", ["cosine", "half_white", "white", "mean_square", "min_max", "none"])
 def test_degenerate_rows_stay_finite(scaling):
     for x in (np.ones((5, 3), np.float32), np.zeros((1, 3), np.float32)):
         assert np.isfinite(sources.fit_scaler(x, scaling).transform(x)).all()
 
 
 def test_a_new_work_is_scaled_as_the_collection_was(embeddings):
-    for scaling in ("cosine", "mean_square", "min_max"):
+    for scaling in ("cosine", "white", "mean_square", "min_max"):
         scaler = sources.fit_scaler(embeddings["style"], scaling)
         together = scaler.transform(embeddings["style"])
         np.testing.assert_array_equal(scaler.transform(embeddings["style"][3:4]), together[3:4])
@@ -79,7 +93,7 @@ def ids_of(numbers):
     return np.array([f"w{number:05d}" for number in numbers], object)
 
 
-@pytest.mark.parametrize("scaling", ["cosine", "mean_square", "min_max", "none"])
+@pytest.mark.parametrize("scaling", ["cosine", "half_white", "white", "mean_square", "min_max", "none"])
 def test_what_is_read_is_what_combine_makes_of_rows_joined_by_id(settings, monkeypatch, scaling):
     """Files in different orders, each with works that the other lacks, read in many blocks."""
     monkeypatch.setattr(sources, "BLOCK", 7)
@@ -110,7 +124,7 @@ def test_sources_without_a_common_work_are_told(settings):
         sources.common_ids(settings, ["content", "color"])
 
 
-@pytest.mark.parametrize("scaling", ["cosine", "mean_square", "min_max"])
+@pytest.mark.parametrize("scaling", ["cosine", "half_white", "mean_square", "min_max"])
 def test_reading_holds_the_features_once(settings, monkeypatch, scaling):
     monkeypatch.setattr(sources, "BLOCK", 256)
     n_works, width = 8000, 256
