@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image, fromarray
 
-from artatlas import cli, embed, explain, features, images, neighbors, queries, sheets, sources, store, vgg
+from artatlas import cli, embed, explain, features, images, neighbors, queries, sheets, store, vgg
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.explain import Pair
@@ -57,8 +57,8 @@ def all_neighbors(config: Config) -> tuple[Path, str]:
 
     # 2. Compute
     found = {}
-    for name, weights in settings.spaces.items():
-        features, _ = sources.read_features(config, works.image_ids, weights, settings.scaling)
+    for name in settings.spaces:
+        features = queries.read_space(config, works, name).features
         base = features if len(works.base) == len(features) else features[works.base]
         searchable = neighbors.prepare(base, settings.hubness, index, settings.seed)
         rows, distances = neighbors.find(searchable, features, settings.n_neighbors, works.own, desc=name)
