@@ -21,7 +21,7 @@ SPARE = 8  # candidates beyond those wanted; where they do not settle who belong
 ROUNDING = 1e-5  # error of a proposed cost, as a share of the squared lengths: some 10 times what was ever seen
 CSLS_NEIGHBORS = 10  # Conneau et al. 2018 use 10 and find the number of little influence
 
-EXACT_UP_TO = 100_000  # works that `auto` searches exactly, some minutes a space: up to there HNSW is hardly faster
+EXACT_UP_TO = 100_000  # works that `auto` searches exactly; at 10,000 building HNSW took three times as long
 SAMPLE = 500  # works on which an approximate index is compared with the exact search
 HNSW_LINKS = 32  # per work and layer, faiss' own default
 HNSW_BUILD, HNSW_SEARCH = 80, 128  # breadth of the search when building and when searching

@@ -155,7 +155,7 @@ def test_csls_is_written_with_its_local_similarity_and_answers_queries(made, tmp
         script.main(settings, ["group1/w05.png"])
     path, _ = script.main(settings)
     ids, duplicate_of, embeddings = read_embeddings(made)
-    features, _ = sources.combine(embeddings, {"style": 1}, "cosine")
+    features, _ = sources.combine(embeddings, {"style": 1}, settings.similar.scaling)
     keep = duplicate_of == ""
     unit = features[keep].astype(np.float64)
     cosines = unit @ unit.T
@@ -370,7 +370,7 @@ def test_same_bytes_from_the_command_line(made, tmp_path):
 def test_why_tells_the_shares_and_draws_both(made, tmp_path):
     settings = settings_of(made, tmp_path / "o")
     ids, _, embeddings = read_embeddings(made)
-    features, _ = sources.combine(embeddings, {"style": 2, "color": 1}, "cosine")
+    features, _ = sources.combine(embeddings, {"style": 2, "color": 1}, settings.similar.scaling)
     a, b = (features[list(ids).index(name)] for name in ("group1/w05.png", "group3/w07.png"))
     style = np.square(a - b)[:12].sum() / np.square(a - b).sum()
     path, summary = script.main(settings, why=["group1/w05.png", "group3/w07.png"], space="mix")
