@@ -186,7 +186,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     options = parser.parse_args()
-    repeats = 2 if options.quick else 7
+    repeats = 3 if options.quick else 7
 
     settings = config.load()
     tf = vgg.start_tensorflow(settings)

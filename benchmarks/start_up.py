@@ -17,7 +17,7 @@ from common import header
 from peak_memory import make_collection
 
 REPO = Path(__file__).resolve().parent.parent
-REPEATS = 3
+REPEATS = 2
 
 
 def seconds(*command):
