@@ -6,7 +6,7 @@ Writes  outputs/placed.h5    image_ids (M,), coordinates (M, 2), nearest_ids (M,
         outputs/placed.csv   filename, x, y
 Run     python place_images.py PICTURE_OR_FOLDER [PICTURE_OR_FOLDER ...]
 Source  van der Maaten 2009, "Learning a parametric embedding by preserving local structure" (AISTATS)
-Cost    about 2 s for a picture and 0.5 s more for each further one up to 8; from there TensorFlow, which takes 10 s to
+Cost    about 3 s for a picture and 1 s more for each further one up to 8; from there TensorFlow, which takes 10 s to
         start and then is as fast as the network looks
 
 Coordinates are in the units of the map, and comparable with `coordinates` of parametric_tsne.h5: those are where the

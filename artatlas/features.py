@@ -20,7 +20,7 @@ from artatlas.reduce import fit_pca
 from artatlas.weights import Weights
 
 SEED = 0  # of the PCA's random start; the result does not depend on it beyond rounding
-PCA_ROWS = 1024  # vectors in memory at a time: 135 MB of Gram vectors of block3_conv1; products of fewer are slower
+PCA_NUMBERS = 1024 * 32_896  # in memory at a time: 135 MB, 1,024 Gram vectors of block3_conv1; fewer are slower
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Vectors:
     network: str  # vgg16 | vgg19
     recipe: dict[str, Any]
     inputs: dict[str, str]
-    folder: Path  # of the shards, removed by `write`
+    folder: Path  # of the shards, removed once the stage's file is written
     paths: list[Path]  # joined, (N, P) float32
 
     def blocks(self) -> Iterator[np.ndarray]:
         """One pass over all rows, (B, P) at a time."""
         for path in self.paths:
             shard = shards.load(path)
-            for rows in shards.slices(len(shard), PCA_ROWS):
+            for rows in shards.slices(len(shard), max(1, PCA_NUMBERS // shard.shape[1])):
                 yield np.asarray(shard[rows])
 
 

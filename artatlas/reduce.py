@@ -12,6 +12,7 @@ Blocks = Callable[[], Iterable[np.ndarray]]  # a fresh pass over the rows, as (B
 # Up to here the N x N matrix of inner products is small, its eigenvectors are exact, and the rows fit in memory
 # (540 MB of Gram vectors of one layer of block 3); above, the rows stay where they are and memory does not grow.
 EXACT_ROWS = 4096
+EXACT_NUMBERS = EXACT_ROWS * 32_896  # of the rows: layers with more channels reach the limit with fewer works
 
 # Halko, Martinsson & Tropp 2011, "Finding structure with randomness", section 4.5: a few power iterations and a little
 # oversampling bring a randomised range finder to the exact subspace when the spectrum decays slowly.
@@ -42,7 +43,7 @@ class Pca:
 
 
 def fit_pca(blocks: Blocks, n_components: int, rng: np.random.Generator, groups: Sequence[int] = ()) -> Pca:
-    """PCA in passes over `blocks()`: exact up to 4,096 rows, by randomised power iteration above.
+    """PCA in passes over `blocks()`: exact up to 4,096 rows (fewer of long ones), by randomised power iteration above.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def fit_pca(blocks: Blocks, n_components: int, rng: np.random.Generator, groups:
             centred *= scale
             yield centred
 
-    if n_rows <= EXACT_ROWS:
+    if n_rows <= EXACT_ROWS and n_rows * len(mean) <= EXACT_NUMBERS:
         components, squares = _exact(np.concatenate(list(rows())), n_components)
     else:
         components, squares = _randomised(rows, len(mean), n_components, rng)

@@ -118,7 +118,7 @@ def test_speed_counts_what_was_computed():
 
 
 def test_the_blocks_of_vectors_are_their_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "PCA_ROWS", 256)
+    monkeypatch.setattr(features, "PCA_NUMBERS", 256 * 3)
     rows = np.arange(700 * 3, dtype=np.float32).reshape(700, 3)
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for path, part in zip(paths, np.split(rows, [300]), strict=True):
