@@ -17,25 +17,19 @@ Cost    all works: 1 s for 1,000 works a space and 10 s for 20,000 on 2 cores (e
 """
 
 import argparse
-import csv
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL.Image import Image, fromarray
 
-from artatlas import cli, embed, explain, features, images, neighbors, queries, sheets, store, vgg
+from artatlas import answers, cli, embed, explain, features, images, neighbors, queries, store, vgg
+from artatlas.answers import Answer
 from artatlas.config import Config
 from artatlas.errors import UserError
-from artatlas.explain import Pair
-from artatlas.queries import Catalogue, Query, Works
+from artatlas.queries import Works
 
-WIDEST = 44  # letters of a title in the table
 N_PAIRS = 3  # of channels that --why shows
-SHEET_QUALITY = 92  # of JPEG: text has to stay sharp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +71,7 @@ def all_neighbors(config: Config) -> tuple[Path, str]:
         store.write_ids(h5, works.image_ids)
         for name, (indices, distances, local_similarity, recall) in found.items():
             h5[f"{name}/indices"], h5[f"{name}/distances"] = indices, distances
-            h5[name].attrs["weights"] = json.dumps(settings.spaces[name])
+            h5[name].attrs["weights"] = json.dumps(settings.spaces[name].weights)
             h5[name].attrs["index"], h5[name].attrs["recall"] = index, recall
             if local_similarity is not None:
                 h5[f"{name}/local_similarity"] = local_similarity[works.own]
@@ -113,62 +107,24 @@ def answer(config: Config, what: Sequence[str], space: str, k: int, csv_file: Pa
     searchable = neighbors.prepare(base, config.similar.hubness, "exact", 0, local_similarity)
     own = np.array([query.own for query in asked])
     rows, distances = neighbors.find(searchable, np.stack([query.features for query in asked]), k, own)
-    answers = [Answer(*each) for each in zip(asked, works.base[rows], distances, strict=True)]
+    answered = [Answer(*each) for each in zip(asked, works.base[rows], distances, strict=True)]
 
     # 3. Write
     with store.open_output(config, "images") as h5:
         catalogue = queries.read_catalogue(h5, works.image_ids)
         taken: set[str] = set()
-        for each in answers:
-            print(table(each, space, catalogue))
-            path = config.outputs / "similar" / sheet_name(each.query.label, space, taken)
-            with store.replacing(path) as temporary:
-                draw_sheet(each, space, catalogue).save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
+        for each in answered:
+            print(answers.table(each, space, catalogue))
+            path = config.outputs / "similar" / answers.sheet_name(each.query.label, space, taken)
+            answers.save(answers.draw_sheet(each, space, catalogue), path)
     if csv_file:
-        write_csv(csv_file, answers, catalogue)
+        answers.write_csv(csv_file, answered, catalogue)
     shown = path if len(asked) == 1 else path.parent
     return shown, f"{cli.count(rows.shape[1], 'neighbour')} of {cli.count(len(asked), 'query', 'queries')} by {space}"
 
 
-@dataclass(frozen=True)
-class Answer:
-    query: Query
-    rows: np.ndarray  # (k,) of image_ids, nearest first
-    distances: np.ndarray  # (k,) float32
-
-
-def table(answer: Answer, space: str, catalogue: Catalogue) -> str:
-    """Rank, distance, title and artist where they are known, id; nothing in it breaks a line or moves a cursor."""
-    shown = [name for name in queries.SHOWN if name in catalogue.columns]
-    lines = [["rank", "distance", *shown, "image_id"]]
-    for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
-        texts = [cli.printable(catalogue.columns[name][row]) for name in shown]
-        texts = [text if len(text) <= WIDEST else text[: WIDEST - 1] + "…" for text in texts]
-        same = "  (the same file)" if row == answer.query.same else ""
-        lines.append([str(rank), f"{distance:.4f}", *texts, cli.printable(catalogue.image_ids[row]) + same])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    told = [f"{cli.printable(answer.query.name)}: nearest by {space}"]
-    for line in lines:
-        numbers = [text.rjust(width) for text, width in zip(line[:2], widths, strict=False)]
-        texts = [text.ljust(width) for text, width in zip(line[2:], widths[2:], strict=True)]
-        told.append("  ".join([*numbers, *texts]).rstrip())
-    return "\n".join([*told, ""])
-
-
-def draw_sheet(answer: Answer, space: str, catalogue: Catalogue) -> Image:
-    query = answer.query
-    tiles = []
-    shown_rows, shown_distances = answer.rows[: sheets.MOST], answer.distances[: sheets.MOST]
-    for rank, (row, distance) in enumerate(zip(shown_rows, shown_distances, strict=True), start=1):
-        remark = "the same file" if row == query.same else ""
-        caption = [f"{rank}    {distance:.3f}", *catalogue.caption(row)]
-        tiles.append(sheets.Tile(catalogue.picture(row), caption, remark))
-    shown = sheets.Tile(images.open_thumbnail(query.thumbnail), catalogue.caption_of(query))
-    return sheets.contact_sheet(f"Nearest by {space}", shown, tiles)
-
-
-def draw_why(config: Config, pair: Sequence[str], space: str) -> tuple[Path, str]:
-    """Draws why two works are as near as they are."""
+def explain_pair(config: Config, pair: Sequence[str], space: str) -> tuple[Path, str]:
+    """--why: a picture of why two works are as near as they are."""
     # 1. Read
     works = queries.read_works(config)
     place = queries.read_space(config, works, space)
@@ -191,50 +147,12 @@ def draw_why(config: Config, pair: Sequence[str], space: str) -> tuple[Path, str
     # 3. Write
     with store.open_output(config, "images") as h5:
         catalogue = queries.read_catalogue(h5, works.image_ids)
-        sides = [draw_side(query, i, found, config, catalogue) for i, query in enumerate(asked)]
-    headings = [
-        (f"channels {p.first} and {p.second} of {layer}", f"in both; weighs {p.weight:.0f} times an average pair")
-        for p in found
-    ]
-    sheet = sheets.pair_sheet(f"{distance:.3f} apart by {space}", shares, sides, headings)
+        sheet = answers.draw_why(asked, space, distance, shares, found, layer, catalogue, config.images.fit)
     both = "_and_".join(Path(query.name).stem[:38] for query in asked)
-    path = config.outputs / "similar" / sheet_name(f"{both}.", space, set())
-    with store.replacing(path) as temporary:
-        sheet.save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
+    path = config.outputs / "similar" / answers.sheet_name(f"{both}.", space, set())
+    answers.save(sheet, path)
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     return path, f"distance {distance:.3f} by {space}, of its square {told}"
-
-
-def draw_side(query: Query, i: int, found: list[Pair], config: Config, catalogue: Catalogue) -> sheets.Side:
-    thumbnail = images.open_thumbnail(query.thumbnail)
-    # The regions belong to what the network saw; squashed, that is all of the picture in another shape.
-    seen = fromarray(query.pixels)
-    seen = seen.resize(thumbnail.size) if config.images.fit == "squash" else seen
-    lit = [explain.lit(sheets.fitted(seen, sheets.LARGE, sheets.LARGE), pair.maps[i]) for pair in found]
-    return sheets.Side(thumbnail, catalogue.caption_of(query), explain.palette(thumbnail), lit)
-
-
-def sheet_name(query: str, space: str, taken: set[str]) -> str:
-    """A file's name that every system takes and that no other query of this run has."""
-    plain = re.sub(r"[^\w.-]+", "_", query.removesuffix(Path(query).suffix)).strip("._")[-80:] or "query"
-    name, n = f"{plain}_{space}.jpg", 1
-    while name.lower() in taken:
-        n += 1
-        name = f"{plain}_{space}_{n}.jpg"
-    taken.add(name.lower())
-    return name
-
-
-def write_csv(path: Path, answers: list[Answer], catalogue: Catalogue) -> None:
-    """query, rank, filename, distance and the metadata; texts are quoted and otherwise left as they are."""
-    with store.replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        writer.writerow(["query", "rank", "filename", "distance", *catalogue.columns])
-        for answer in answers:
-            for rank, (row, distance) in enumerate(zip(answer.rows, answer.distances, strict=True), start=1):
-                known = [column[row] for column in catalogue.columns.values()]
-                line = [answer.query.name, rank, catalogue.image_ids[row], round(float(distance), 6), *known]
-                writer.writerow(line)
 
 
 def main(
@@ -255,7 +173,7 @@ def main(
         known = ", ".join(spaces)
         raise UserError(f"--space {cli.printable(space)}: is not one of similar.spaces ({known}). Name one of them.")
     if why:
-        return draw_why(config, why, space)
+        return explain_pair(config, why, space)
     k = config.similar.n_neighbors if k is None else k
     if k < 1:
         raise UserError(f"-k {k}: is no number of neighbours. Give 1 or more.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from artatlas.errors import UserError
 
@@ -108,9 +108,33 @@ Source = Literal["content", "style", "color"]
 Mixes = Annotated[dict[MapName, Annotated[dict[Source, Positive], Field(min_length=1)]], Field(min_length=1)]
 
 
+SimilarScaling = Literal["cosine", "half_white", "white", "mean_square", "min_max", "none"]
+
+
+class Space(_Section):
+    """Sources at weights, as an entry of `maps:`, and a scaling of its own where similar.scaling is not meant."""
+
+    content: Positive | None = None
+    style: Positive | None = None
+    color: Positive | None = None
+    scaling: SimilarScaling | None = None
+
+    @model_validator(mode="after")
+    def _has_sources(self) -> Space:
+        if not self.weights:
+            raise ValueError("needs at least one source with its weight, for example {style: 1}")
+        return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Source -> weight, of those that take part."""
+        weights = {"content": self.content, "style": self.style, "color": self.color}
+        return {name: weight for name, weight in weights.items() if weight is not None}
+
+
 class Similar(_Section):
-    spaces: Mixes
-    scaling: Literal["cosine", "half_white", "white", "mean_square", "min_max", "none"]
+    spaces: Annotated[dict[MapName, Space], Field(min_length=1)]
+    scaling: SimilarScaling
     n_neighbors: Count
     hubness: Literal["none", "csls"]
     index: Literal["auto", "exact", "hnsw", "ivf"]
@@ -175,7 +199,8 @@ class Config(_Section):
 
     def settings(self, sections: tuple[str, ...]) -> dict[str, Any]:
         """The named sections as plain JSON values: what a stage's result depends on."""
-        whole = self.model_dump(mode="json")
+        # Every key stands in the file but the optional ones of a space; what was not written is not there.
+        whole = self.model_dump(mode="json", exclude_unset=True)
         return {section: whole[section] for section in sections}
 
 
@@ -260,6 +285,28 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _read_with_bases(file: Path, name: str) -> dict[str, Any]:
+    """A file's mapping over that of the file which it names as its `base`, and so on down."""
+    seen, layers = set(), []
+    while True:
+        if file.resolve() in seen:
+            raise UserError(f"{name}: base: leads back to this file. End the chain with base: config.yaml")
+        seen.add(file.resolve())
+        values = _read_file(file, name)
+        base = values.pop("base", None)
+        layers.append(values)
+        if base is None:
+            break
+        if not isinstance(base, str):
+            raise UserError(f"{name}: base: {base!r} is not a file name. Write base: ../config.yaml")
+        file = file.parent / base
+        name = str(file)
+    merged: dict[str, Any] = {}
+    for values in reversed(layers):
+        merged = _merge(merged, values)
+    return merged
+
+
 def _parse_override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     section, _, name = key.strip().partition(".")
@@ -278,13 +325,7 @@ def load(file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
     """
     file = file or DEFAULT_FILE
     name = str(file) if file != DEFAULT_FILE else DEFAULT_FILE.name
-    values = _read_file(file, name)
-    if "base" in values:
-        base = values.pop("base")
-        if not isinstance(base, str):
-            raise UserError(f"{name}: base: {base!r} is not a file name. Write base: ../config.yaml")
-        base_file = file.parent / base
-        values = _merge(_read_file(base_file, str(base_file)), values)
+    values = _read_with_bases(file, name)
     for override in overrides:
         values = _merge(values, _parse_override(override))
     try:

@@ -71,7 +71,7 @@ class Query:
 
 
 def read_works(config: Config) -> Works:
-    used = {name for weights in config.similar.spaces.values() for name in weights}
+    used = {name for space in config.similar.spaces.values() for name in space.weights}
     image_ids, inputs = sources.common_ids(config, [name for name in SOURCES if name in used])
     with store.open_output(config, "images") as h5:
         duplicate_of = dict(zip(store.read_ids(h5), h5["duplicate_of"].asstr()[:], strict=True))
@@ -82,8 +82,9 @@ def read_works(config: Config) -> Works:
 
 
 def read_space(config: Config, works: Works, name: str) -> Space:
-    weights: dict[str, float] = dict(config.similar.spaces[name].items())
-    return Space(name, *sources.read_features(config, works.image_ids, weights, config.similar.scaling))
+    space = config.similar.spaces[name]
+    scaling = space.scaling or config.similar.scaling
+    return Space(name, *sources.read_features(config, works.image_ids, space.weights, scaling))
 
 
 def read_placed(config: Config, space: Space) -> dict[str, PlacedSource]:

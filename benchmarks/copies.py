@@ -67,7 +67,8 @@ def main():
     parser.add_argument("--works", type=int, default=200, help="so many, drawn with a seed")
     options = parser.parse_args()
     settings = config.load(options.config, tuple(options.set))
-    spaces, scaling = settings.similar.spaces, settings.similar.scaling
+    scaling = settings.similar.scaling
+    spaces = {name: space.weights for name, space in settings.similar.spaces.items() if not space.scaling}
     names = list(dict.fromkeys(itertools.chain(*spaces.values())))
     ids, _ = sources.common_ids(settings, names)
     searched, scalers = {}, {}

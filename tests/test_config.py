@@ -116,3 +116,28 @@ def test_presets_load():
     assert len(presets) >= 2
     for preset in presets:
         config.load(preset)
+
+
+def test_a_base_may_have_a_base_but_not_itself(tmp_path):
+    (tmp_path / "base.yaml").write_text(shipped(), encoding="utf-8")
+    (tmp_path / "preset.yaml").write_text("base: base.yaml\ntsne: {perplexity: 50, seed: 1}\n", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("base: preset.yaml\ntsne: {seed: 2}\n", encoding="utf-8")
+    loaded = config.load(tmp_path / "mine.yaml")
+    assert loaded.tsne.perplexity == 50 and loaded.tsne.seed == 2
+    (tmp_path / "base.yaml").write_text("base: mine.yaml\n", encoding="utf-8")
+    with pytest.raises(UserError, match="base: leads back to this file"):
+        config.load(tmp_path / "mine.yaml")
+
+
+def test_a_space_has_sources_and_perhaps_a_scaling(tmp_path):
+    loaded = config.load(None, ("similar.spaces={plain: {style: 1, color: 2.5, scaling: none}, even: {color: 1}}",))
+    assert loaded.similar.spaces["plain"].weights == {"style": 1, "color": 2.5}
+    assert loaded.settings(("similar",))["similar"]["spaces"] == {
+        "plain": {"style": 1, "color": 2.5, "scaling": "none"}, "even": {"color": 1},
+    }  # fmt: skip
+    assert messages(overrides=["similar.spaces={a: {scaling: none}}"]) == [
+        "config.yaml: similar.spaces.a: {'scaling': 'none'} needs at least one source with its weight, for example"
+        " {style: 1}."
+    ]
+    (message,) = messages(overrides=["similar.spaces={a: {colour: 1}}"])
+    assert message.startswith("config.yaml: similar.spaces.a.colour is not a setting.")

@@ -17,7 +17,7 @@ import extract_content
 import extract_style
 import find_similar as script
 import prepare_images
-from artatlas import config, sheets, sources, store, vgg_numpy
+from artatlas import answers, config, sheets, sources, store, vgg_numpy
 from artatlas.errors import UserError
 
 # All three sources, both VGG sources with a PCA, in seconds. float32, so that numpy and TensorFlow agree closely.
@@ -123,7 +123,7 @@ def test_all_spaces_are_a_count_over_all_pairs(made, tmp_path, scaling, index):
     with h5py.File(path) as h5:  # h5py alone reads it
         assert (h5["image_ids"].asstr()[:] == ids).all()
         assert {name for name in h5 if isinstance(h5[name], h5py.Group)} == {"content", "style", "color", "mix"}
-        for space, weights in settings.similar.spaces.items():
+        for space, weights in ((name, space.weights) for name, space in settings.similar.spaces.items()):
             indices, distances = h5[f"{space}/indices"][:], h5[f"{space}/distances"][:]
             assert indices.dtype == np.int32 and distances.dtype == np.float32 and indices.shape == (43, 6)
             assert json.loads(h5[space].attrs["weights"]) == weights
@@ -171,7 +171,7 @@ def test_csls_is_written_with_its_local_similarity_and_answers_queries(made, tmp
     assert told == list(ids[indices[list(ids).index("group1/w05.png")]])
 
 
-def answers(path):
+def read_answers(path):
     """query -> [(filename, distance)] of a CSV."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -186,7 +186,7 @@ def test_an_id_is_answered_as_the_file_says_and_without_itself(made, tmp_path, c
     settings = settings_of(made, tmp_path / "o")
     copy = "zz.png"
     path, summary = script.main(settings, ["group2/w06.jpg", copy], "mix", 4, tmp_path / "a.csv")
-    found = answers(tmp_path / "a.csv")
+    found = read_answers(tmp_path / "a.csv")
     with h5py.File(settings.outputs / "neighbors.h5") as h5:
         ids, indices = h5["image_ids"].asstr()[:], h5["mix/indices"][:]
     for name in ("group2/w06.jpg", copy):
@@ -201,7 +201,7 @@ def test_a_members_own_file_finds_itself_first_and_says_so(made, tmp_path, capsy
     settings = settings_of(made, tmp_path / "o")
     for space in settings.similar.spaces:
         script.main(settings, [str(made / "images" / "group3" / "w07.png")], space, 3, tmp_path / "a.csv")
-        (((nearest, distance), (_, second), _),) = answers(tmp_path / "a.csv").values()
+        (((nearest, distance), (_, second), _),) = read_answers(tmp_path / "a.csv").values()
         assert nearest == "group3/w07.png" and distance < 1e-3 < 0.05 * second
         first, rest = capsys.readouterr().out.splitlines()[2:4]
         assert "(the same file)" in first and "(the same file)" not in rest
@@ -214,7 +214,7 @@ def test_a_copy_encoded_as_jpeg_finds_its_original(made, tmp_path):
         picture = Image.open(made / "images" / name_of(i))
         picture.save(tmp_path / "new" / f"{i}.jpg", quality=90)
     script.main(settings, [str(tmp_path / "new")], "mix", 1, tmp_path / "a.csv")
-    found = answers(tmp_path / "a.csv")
+    found = read_answers(tmp_path / "a.csv")
     assert len(found) == 13
     hits = [near[0][0] == name_of(int(name[:-4])) for name, near in found.items()]
     assert np.mean(hits) > 0.9
@@ -229,12 +229,12 @@ def test_folders_ids_and_files_together_few_or_many(made, tmp_path, monkeypatch)
     asked = ["group0/w04.png", str(tmp_path / "new")]
     monkeypatch.setattr(vgg_numpy, "FEW", 100)
     script.main(settings, asked, "mix", 5, tmp_path / "a.csv")
-    few = answers(tmp_path / "a.csv")
+    few = read_answers(tmp_path / "a.csv")
     assert list(few) == ["group0/w04.png", EVIL, *[f"deep/n{i}.png" for i in range(60, 70)]]
     assert len(list((settings.outputs / "similar").iterdir())) == 12  # a sheet each
     monkeypatch.setattr(vgg_numpy, "FEW", 0)  # TensorFlow says the same
     script.main(settings, asked, "mix", 5, tmp_path / "b.csv")
-    many = answers(tmp_path / "b.csv")
+    many = read_answers(tmp_path / "b.csv")
     for name, near in few.items():
         assert np.allclose([d for _, d in near], [d for _, d in many[name]], atol=1e-3), name
 
@@ -260,16 +260,16 @@ def test_what_is_shown_is_escaped_and_what_is_written_is_not(made, tmp_path, cap
     assert "\x1b" not in captured.out
     assert "red \\x1b[31m alert" in captured.out and "b\\x1b[31m\\nevil.png" in captured.out
     assert len(captured.out.splitlines()) == 2 * (2 + 40 + 1)  # 41 different pictures but the one asked about
-    assert EVIL in {name for name, _ in answers(tmp_path / "b.csv")["group0/w04.png"]}
+    assert EVIL in {name for name, _ in read_answers(tmp_path / "b.csv")["group0/w04.png"]}
     names = {path.name for path in (settings.outputs / "similar").iterdir()}
     assert names == {"b_31m_evil_color.jpg", "group0_w04_color.jpg"}
 
 
 def test_sheets_of_queries_with_like_names_do_not_replace_each_other():
     taken = set()
-    names = [script.sheet_name(name, "mix", taken) for name in ("a b.jpg", "a_b.jpg", "A b.jpg", "../..", "画.png")]
+    names = [answers.sheet_name(name, "mix", taken) for name in ("a b.jpg", "a_b.jpg", "A b.jpg", "../..", "画.png")]
     assert names == ["a_b_mix.jpg", "a_b_mix_2.jpg", "A_b_mix_3.jpg", "query_mix.jpg", "画_mix.jpg"]
-    assert len(script.sheet_name("x" * 500, "mix", taken)) < 100
+    assert len(answers.sheet_name("x" * 500, "mix", taken)) < 100
 
 
 def test_a_sheet_shows_every_picture_in_its_place(made, tmp_path):
