@@ -141,6 +141,13 @@ class Similar(_Section):
     seed: Seed
 
 
+class Clusters(_Section):
+    method: Literal["kmeans", "hdbscan"]
+    n_clusters: Count | Literal["auto"]
+    min_cluster_size: Annotated[int, Field(ge=2)]
+    seed: Seed
+
+
 class Grid(_Section):
     method: Literal["rasterfairy", "lap"]
     aspect_ratio: Positive
@@ -175,6 +182,7 @@ class Config(_Section):
     style: Style
     color: Color
     similar: Similar
+    clusters: Clusters
     maps: Mixes
     tsne: Tsne
     parametric_tsne: ParametricTsne

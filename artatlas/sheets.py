@@ -88,6 +88,24 @@ def contact_sheet(heading: str, query: Tile, neighbours: Sequence[Tile]) -> Imag
     return sheet
 
 
+def group_sheet(heading: str, groups: Sequence[tuple[str, str, Sequence[Tile]]], columns: int) -> Image.Image:
+    """A row of at most `columns` tiles for each group, headed by its name and what else there is to say of it."""
+    left = MARGIN + 90  # room for the name
+    row = TILE + CAPTION + GAP
+    size = left + columns * STEP - GAP + MARGIN, 2 * MARGIN + HEADING + max(1, len(groups)) * row - GAP
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    large = font(20, bold=True)
+    draw.text((MARGIN, MARGIN - 6), shortened(heading, size[0] - 2 * MARGIN, large), INK, large)
+    for i, (name, remark, tiles) in enumerate(groups):
+        top = MARGIN + HEADING + i * row
+        draw.text((MARGIN, top + TILE // 2 - 16), name, INK, large)
+        draw.text((MARGIN, top + TILE // 2 + 12), remark, GREY, font(13))
+        for column, tile in enumerate(tiles):
+            _paste(sheet, draw, tile, (left + column * STEP, top), TILE, TILE)
+    return sheet
+
+
 def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
     """As large as it can be in width x height px, aspect kept."""
     scale = min(width / picture.width, height / picture.height)

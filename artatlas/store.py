@@ -55,6 +55,12 @@ SCHEMAS: dict[str, Schema] = {
         "*/indices": (("N", "K"), "i4"),
         "*/distances": (("N", "K"), "f4"),
     },
+    "clusters": {
+        "image_ids": (("N",), "O"),
+        "*/labels": (("N",), "i4"),
+        "*/representatives": ((None,), "i4"),
+        "*/sizes": ((None,), "i4"),
+    },
     "tsne": {"image_ids": (("N",), "O"), "*/coordinates": (("N", 2), "f4")},
     "parametric_tsne": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4"), "is_test": (("N",), "b1")},
     "placed": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4")},

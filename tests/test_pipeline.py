@@ -46,7 +46,7 @@ def test_a_second_run_does_nothing_and_quickly(painted, outputs):
     start = time.monotonic()
     result = run_script("run_all.py", *flags(painted, outputs))
     assert time.monotonic() - start < 20
-    assert "0 stages made, 9 up to date" in result.stdout
+    assert f"0 stages made, {len(STAGES)} up to date" in result.stdout
     assert contents(outputs) == before
 
 
@@ -70,7 +70,7 @@ def test_only_and_from(painted, outputs):
     result = run_script("run_all.py", *flags(painted, outputs), "--only", "grid", "color")
     assert "2 stages made, 0 up to date" in result.stdout
     result = run_script("run_all.py", *flags(painted, outputs), "--from", "grid")
-    assert "2 stages made, 7 up to date" in result.stdout
+    assert f"2 stages made, {len(STAGES) - 2} up to date" in result.stdout
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
