@@ -141,6 +141,11 @@ class Similar(_Section):
     seed: Seed
 
 
+class Variants(_Section):
+    candidates: Count
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Clusters(_Section):
     method: Literal["kmeans", "hdbscan"]
     n_clusters: Count | Literal["auto"]
@@ -182,6 +187,7 @@ class Config(_Section):
     style: Style
     color: Color
     similar: Similar
+    variants: Variants
     clusters: Clusters
     maps: Mixes
     tsne: Tsne

@@ -24,6 +24,7 @@ STAGES = (
     Stage("style", "extract_style.py", "style.h5", ("images",), ("vgg", "style")),
     Stage("color", "extract_color.py", "color.h5", ("images",), ("color",)),
     Stage("neighbors", "find_similar.py", "neighbors.h5", (*SOURCES, "images"), ("similar",)),
+    Stage("variants", "find_variants.py", "variants.h5", ("neighbors", "images"), ("variants",)),
     Stage("clusters", "cluster_works.py", "clusters.h5", (*SOURCES, "images"), ("clusters", "similar")),
     Stage("tsne", "build_tsne.py", "tsne.h5", SOURCES, ("maps", "tsne")),
     Stage("parametric_tsne", "train_parametric_tsne.py", "parametric_tsne.h5", (*SOURCES, "tsne"),

@@ -61,6 +61,13 @@ SCHEMAS: dict[str, Schema] = {
         "*/representatives": ((None,), "i4"),
         "*/sizes": ((None,), "i4"),
     },
+    "variants": {
+        "image_ids": (("N",), "O"),
+        "pairs": (("M", 2), "i4"),
+        "boxes": (("M", 4), "f4"),
+        "scores": (("M",), "f4"),
+        "group": (("N",), "i4"),
+    },
     "tsne": {"image_ids": (("N",), "O"), "*/coordinates": (("N", 2), "f4")},
     "parametric_tsne": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4"), "is_test": (("N",), "b1")},
     "placed": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4")},
