@@ -4,10 +4,11 @@ Reads   outputs/content.h5, style.h5, color.h5 (those that similar.spaces mentio
 Writes  outputs/neighbors.h5   image_ids (N,), and per space <space>/indices (N, k) int32, rows of image_ids, nearest
         first, and <space>/distances (N, k) float32. No work is its own neighbour; of exact duplicates only the first is
         anyone's, and it is not its duplicates'. With csls also <space>/local_similarity (N,): high is a hub.
+        With --update, the same file with the works in it that have been added, distances measured as before.
         With --query, instead: a table, a contact sheet a query below outputs/similar/, and what --csv names.
         With --why, instead: a picture there of what each source adds to the distance of two works, of their palettes,
         and of the channels that fire together in both, lit up where they do.
-Run     python find_similar.py
+Run     python find_similar.py [--update]
         python find_similar.py --query PICTURE_OR_FOLDER_OR_ID [...] [--space style] [-k 20] [--csv FILE]
         python find_similar.py --why ONE OTHER [--space style]
         settings: similar
@@ -17,17 +18,15 @@ Cost    all works: 1 s for 1,000 works a space and 10 s for 20,000 on 2 cores (e
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from artatlas import answers, cli, embed, explain, features, images, neighbors, queries, store, vgg
+from artatlas import answers, cli, embed, explain, features, images, neighbor_lists, neighbors, queries, store, vgg
 from artatlas.answers import Answer
 from artatlas.config import Config
 from artatlas.errors import UserError
-from artatlas.queries import Works
 
 N_PAIRS = 3  # of channels that --why shows
 
@@ -37,68 +36,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--query", nargs="+", default=(), metavar="WHAT", help="ids of works, pictures, folders of pictures"
     )
     parser.add_argument("--why", nargs=2, default=(), metavar=("A", "B"), help="draws why two works are near or far")
+    parser.add_argument("--update", action="store_true", help="keeps all distances, searches only for added works")
     parser.add_argument("--space", help="of similar.spaces (default: the last)")
     parser.add_argument("-k", type=int, help="neighbours of a query (default: similar.n_neighbors)")
     parser.add_argument("--csv", type=Path, metavar="FILE", dest="csv_file", help="writes the answers there too")
 
 
-def all_neighbors(config: Config) -> tuple[Path, str]:
+def all_neighbors(config: Config, update: bool) -> tuple[Path, str]:
     """The stage: neighbors.h5 of all works in all spaces."""
     # 1. Read
     settings, works = config.similar, queries.read_works(config)
     neighbors.set_threads(images.n_threads(config.machine.threads))
     index = neighbors.resolve_index(settings.index, len(works.base))
+    known = neighbor_lists.read_known(config, works) if update else None
 
     # 2. Compute
     found = {}
     for name in settings.spaces:
-        features = queries.read_space(config, works, name).features
-        base = features if len(works.base) == len(features) else features[works.base]
-        searchable = neighbors.prepare(base, settings.hubness, index, settings.seed)
-        rows, distances = neighbors.find(searchable, features, settings.n_neighbors, works.own, desc=name)
-        recall = 1.0
-        if index != "exact":
-            rng = np.random.default_rng(settings.seed)
-            sample = np.sort(rng.choice(len(rows), min(neighbors.SAMPLE, len(rows)), replace=False))
-            recall = neighbors.recall(searchable, features[sample], rows.shape[1], works.own[sample], rows[sample])
-        found[name] = works.base[rows].astype(np.int32), distances, searchable.local_similarity, recall
-        del features, base, searchable  # before the next space's are read
+        if known:
+            found[name] = neighbor_lists.search_added(config, works, name, known)
+        else:
+            found[name] = neighbor_lists.search_all(config, works, name, index)
 
     # 3. Write
     output = config.outputs / "neighbors.h5"
     recipe = {"settings": config.settings(("similar",)), "index": index}
+    if known:
+        recipe["scaled_as"] = known.scaled_as
     with store.create(output, "neighbors", recipe, works.inputs) as h5:
         store.write_ids(h5, works.image_ids)
-        for name, (indices, distances, local_similarity, recall) in found.items():
-            h5[f"{name}/indices"], h5[f"{name}/distances"] = indices, distances
-            h5[name].attrs["weights"] = json.dumps(settings.spaces[name].weights)
-            h5[name].attrs["index"], h5[name].attrs["recall"] = index, recall
-            if local_similarity is not None:
-                h5[f"{name}/local_similarity"] = local_similarity[works.own]
-    told = ", ".join(f"{name} {recall:.1%}" for name, (_, _, _, recall) in found.items())
+        for name, lists in found.items():
+            neighbor_lists.write(h5.create_group(name), lists, settings.spaces[name].weights, index)
+    told = ", ".join(f"{name} {lists.recall:.1%}" for name, lists in found.items())
     agreement = "exact" if index == "exact" else f"by {index}, which agrees with exact search to: {told}"
-    k = next(iter(found.values()))[0].shape[1]
+    k = next(iter(found.values())).indices.shape[1]
     duplicates = len(works.first) - len(works.base)
     return output, (
         f"{cli.count(k, 'neighbour')} of {cli.count(len(works.first), 'work')} by {', '.join(found)}, {agreement}"
+        + (f"; {cli.count(len(works.first) - len(known.rows), 'work')} of them added" if known else "")
         + (f"; {cli.count(duplicates, 'exact duplicate')} left out of the lists" if duplicates else "")
     )
-
-
-def read_local_similarity(config: Config, space: str, works: Works) -> np.ndarray | None:
-    """Of the base (M,), where CSLS needs it: computing it anew would take as long as the whole stage."""
-    if config.similar.hubness == "none":
-        return None
-    with store.open_output(config, "neighbors") as h5:
-        return h5[f"{space}/local_similarity"][:][works.base]
 
 
 def answer(config: Config, what: Sequence[str], space: str, k: int, csv_file: Path | None) -> tuple[Path, str]:
     """Query mode: a table, a contact sheet a query and, if asked for, a CSV."""
     # 1. Read
     works = queries.read_works(config)
-    local_similarity = read_local_similarity(config, space, works)
-    place = queries.read_space(config, works, space)
+    local_similarity = neighbor_lists.read_local_similarity(config, space, works)
+    place = queries.read_space(config, works, space, neighbor_lists.read_scalers(config, space))
     asked = queries.read_queries(config, what, works, place)
     neighbors.set_threads(images.n_threads(config.machine.threads))
 
@@ -127,7 +112,7 @@ def explain_pair(config: Config, pair: Sequence[str], space: str) -> tuple[Path,
     """--why: a picture of why two works are as near as they are."""
     # 1. Read
     works = queries.read_works(config)
-    place = queries.read_space(config, works, space)
+    place = queries.read_space(config, works, space, neighbor_lists.read_scalers(config, space))
     asked = queries.read_queries(config, pair, works, place, keep_pixels=True)
     if len(asked) != 2:
         raise UserError(f"--why: needs two different works, this is {len(asked)}. Name two ids or pictures.")
@@ -157,7 +142,7 @@ def explain_pair(config: Config, pair: Sequence[str], space: str) -> tuple[Path,
 
 def main(
     config: Config, query: Sequence[str] = (), space: str | None = None, k: int | None = None,
-    csv_file: Path | None = None, why: Sequence[str] = (),
+    csv_file: Path | None = None, why: Sequence[str] = (), update: bool = False,
 ) -> tuple[Path, str]:  # fmt: skip
     if query and why:
         raise UserError("--why: is asked alone. Leave out --query, or ask twice.")
@@ -166,7 +151,9 @@ def main(
             if value is not None:
                 raise UserError(f"{flag} {value}: is for queries. Add --query, or leave it out.")
     if not query and not why:
-        return all_neighbors(config)
+        return all_neighbors(config, update)
+    if update:
+        raise UserError("--update: is for neighbors.h5. Run it alone, then ask.")
     spaces = config.similar.spaces
     space = space or list(spaces)[-1]
     if space not in spaces:

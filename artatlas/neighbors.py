@@ -89,6 +89,32 @@ def find(
     return rows, distances
 
 
+def extend(
+    base: np.ndarray, features: np.ndarray, own: np.ndarray, is_new: np.ndarray, known_rows: np.ndarray,
+    known_distances: np.ndarray, k: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """What an exact `find` for all works would say, searching only where works have been added.
+
+    base : (M, D), features : (N, D), own : (N,), as for `find`
+    is_new : (M,) bool, which of the base were not there before
+    known_rows, known_distances : (O, K) of works that were there, the first O of `features`: rows of the base, which
+        may be new ones where a new work took the place of its duplicate, and their distances
+    """
+    n_known = len(known_rows)
+    added = np.flatnonzero(is_new)
+    place = np.full(len(base), -1)  # of each of the base among the added
+    place[added] = np.arange(len(added))
+    own_added = np.where(own[:n_known] >= 0, place[own[:n_known]], -1)
+    rows, distances = find(prepare(base[added], "none", "exact", 0), features[:n_known], k, own_added)
+    known_distances = np.where(is_new[known_rows], np.float32(np.inf), known_distances)  # they are found again
+    rows = np.hstack([known_rows, added[rows]])
+    distances = np.hstack([known_distances, distances])
+    order = np.lexsort((rows, distances), axis=1)[:, : min(k, len(base) - 1)]
+    rows, distances = np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+    new_rows, new_distances = find(prepare(base, "none", "exact", 0), features[n_known:], rows.shape[1], own[n_known:])
+    return np.vstack([rows, new_rows]), np.vstack([distances, new_distances])
+
+
 def recall(searchable: Searchable, queries: np.ndarray, k: int, own: np.ndarray, rows: np.ndarray) -> float:
     """Share of the exact k nearest that approximate lists `rows` (Q, k) hold: 0 to 1."""
     exact, _ = find(replace(searchable, index=None), queries, k, own)

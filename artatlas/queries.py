@@ -81,10 +81,11 @@ def read_works(config: Config) -> Works:
     return Works(image_ids, inputs, np.array(first, np.int64))
 
 
-def read_space(config: Config, works: Works, name: str) -> Space:
+def read_space(config: Config, works: Works, name: str, fitted: dict[str, Scaler] | None = None) -> Space:
+    """All works in one of similar.spaces, by scalers fitted on them, or by those that were `fitted` before."""
     space = config.similar.spaces[name]
     scaling = space.scaling or config.similar.scaling
-    return Space(name, *sources.read_features(config, works.image_ids, space.weights, scaling))
+    return Space(name, *sources.read_features(config, works.image_ids, space.weights, scaling, fitted))
 
 
 def read_placed(config: Config, space: Space) -> dict[str, PlacedSource]:

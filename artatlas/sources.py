@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 
 from artatlas import store
@@ -89,6 +90,16 @@ def fit_scaler(embeddings: np.ndarray, method: str, weight: float = 1.0) -> Scal
     return Scaler(offset, scale, method in ("cosine", *WHITENING), float(weight))
 
 
+def write_scaler(group: h5py.Group, scaler: Scaler) -> None:
+    group["offset"], group["scale"] = scaler.offset, scaler.scale
+    group.attrs["unit_rows"], group.attrs["weight"] = scaler.unit_rows, scaler.weight
+
+
+def read_scaler(group: h5py.Group) -> Scaler:
+    """What `write_scaler` wrote."""
+    return Scaler(group["offset"][:], group["scale"][:], bool(group.attrs["unit_rows"]), float(group.attrs["weight"]))
+
+
 def blocks(n_rows: int) -> Iterator[slice]:
     """Slices of `BLOCK` rows that together are all of them."""
     return (slice(start, min(start + BLOCK, n_rows)) for start in range(0, n_rows, BLOCK))
@@ -120,9 +131,11 @@ def common_ids(config: Config, names: list[str]) -> tuple[np.ndarray, dict[str, 
 
 
 def read_features(
-    config: Config, image_ids: np.ndarray, weights: dict[str, float], scaling: str
-) -> tuple[np.ndarray, dict[str, Scaler]]:
-    """`combine` of the embeddings of some works (N,), each of which every source of `weights` holds.
+    config: Config, image_ids: np.ndarray, weights: dict[str, float], scaling: str,
+    fitted: dict[str, Scaler] | None = None,
+) -> tuple[np.ndarray, dict[str, Scaler]]:  # fmt: skip
+    """`combine` of the embeddings of some works (N,), each of which every source of `weights` holds; with scalers that
+    were `fitted` before, if given.
 
     Blocks of each file go straight to their rows and columns, so that the features are all there is in memory.
     """
@@ -136,7 +149,7 @@ def read_features(
             for rows in blocks(len(target)):
                 wanted = target[rows] >= 0
                 features[target[rows][wanted], columns] = h5["embeddings"][rows][wanted]
-    return features, _scale(features, widths, weights, scaling)
+    return features, _scale(features, widths, weights, scaling, fitted)
 
 
 def read_placed(config: Config, name: str, scaler: Scaler) -> PlacedSource:
@@ -156,11 +169,14 @@ def combine(
     return features, _scale(features, [embeddings[name].shape[1] for name in weights], weights, scaling)
 
 
-def _scale(features: np.ndarray, widths: list[int], weights: dict[str, float], scaling: str) -> dict[str, Scaler]:
+def _scale(
+    features: np.ndarray, widths: list[int], weights: dict[str, float], scaling: str,
+    fitted: dict[str, Scaler] | None = None,
+) -> dict[str, Scaler]:  # fmt: skip
     """Fits a scaler for every source and applies it, in place: `features` (N, D) are the embeddings side by side."""
     scalers = {}
     for (name, weight), columns in zip(weights.items(), _columns(widths), strict=True):
-        scalers[name] = fit_scaler(features[:, columns], scaling, weight)
+        scalers[name] = fitted[name] if fitted else fit_scaler(features[:, columns], scaling, weight)
         for rows in blocks(len(features)):
             features[rows, columns] = scalers[name].transform(features[rows, columns])
     return scalers

@@ -204,8 +204,33 @@ def open_output(config: Config, name: str) -> Iterator[h5py.File]:
         yield h5
 
 
+@contextmanager
+def open_outdated(config: Config, name: str) -> Iterator[h5py.File]:
+    """`open_output` for the output that is about to be brought up to date: its inputs may have changed since.
+
+    Raises UserError where it is missing, broken, of another stage or version, or made with other settings.
+    """
+    path = config.outputs / BY_NAME[name].output
+    _own_attributes(config, name)
+    with h5py.File(path, "r") as h5:
+        yield h5
+
+
 def attributes(config: Config, name: str) -> dict[str, Any]:
     """The root attributes of a stage's output (recipe and inputs parsed), after all checks of `open_output`."""
+    found = _own_attributes(config, name)
+    run = f"Run: {config.command(BY_NAME[name].script)}"
+    for upstream, made_from in found["inputs"].items():
+        upstream_path = config.outputs / BY_NAME[upstream].output
+        # A deleted input contradicts nothing: images.h5 is large, and its embeddings stand without it.
+        if upstream_path.exists() and attributes(config, upstream)["fingerprint"] != made_from:
+            path = config.outputs / BY_NAME[name].output
+            raise UserError(f"{show(path)} was made from an older {show(upstream_path)}. {run}")
+    return found
+
+
+def _own_attributes(config: Config, name: str) -> dict[str, Any]:
+    """The same, after all checks but those of its inputs."""
     stage = BY_NAME[name]
     path = config.outputs / stage.output
     run = f"Run: {config.command(stage.script)}"
@@ -222,11 +247,6 @@ def attributes(config: Config, name: str) -> dict[str, Any]:
     if changed:
         key, old, new = changed
         raise UserError(f"{show(path)} was made with {key}: {old}, the settings now say {new}. {run}")
-    for upstream, made_from in found["inputs"].items():
-        upstream_path = config.outputs / BY_NAME[upstream].output
-        # A deleted input contradicts nothing: images.h5 is large, and its embeddings stand without it.
-        if upstream_path.exists() and attributes(config, upstream)["fingerprint"] != made_from:
-            raise UserError(f"{show(path)} was made from an older {show(upstream_path)}. {run}")
     return found
 
 

@@ -402,3 +402,85 @@ def test_why_takes_files_and_spaces_without_style_and_tells_mistakes(made, tmp_p
         script.main(settings, ["group1/w05.png"], why=["group1/w05.png", EVIL])
     with pytest.raises(UserError, match="-k 3: is for queries"):
         script.main(settings, why=["group1/w05.png", EVIL], k=3)
+
+
+@pytest.fixture
+def growing(tmp_path):
+    """30 pictures with their neighbours by colour, and settings; nothing in them depends on a PCA."""
+    for i in range(30):
+        paint(tmp_path / "images" / name_of(i), i)
+    spaces = "similar.spaces={even: {color: 1}, plain: {color: 1, scaling: none}}"
+    settings = config.load(None, (*flags(tmp_path), "paths.metadata=null", "similar.n_neighbors=4", spaces))
+    for stage in (prepare_images, extract_color, script):
+        stage.main(settings)
+    return tmp_path, settings
+
+
+def add_pictures(folder, settings):
+    """Ten more: one the duplicate of a work, whose place it takes for being first by name, and one of another."""
+    for i in range(30, 38):
+        paint(folder / "images" / name_of(i), i)
+    shutil.copy(folder / "images" / name_of(7), folder / "images" / "a.png")
+    shutil.copy(folder / "images" / name_of(8), folder / "images" / "z.png")
+    for stage in (prepare_images, extract_color):
+        stage.main(settings)
+
+
+def test_added_works_join_the_lists_as_if_they_had_always_been_there(growing):
+    folder, settings = growing
+    with h5py.File(settings.outputs / "neighbors.h5") as h5:
+        scalers = {space: sources.read_scaler(h5[f"{space}/scalers/color"]) for space in ("even", "plain")}
+    add_pictures(folder, settings)
+    path, summary = script.main(settings, update=True)
+    assert "40 works by even, plain, exact; 10 works of them added; 2 exact duplicates" in summary
+    with h5py.File(settings.outputs / "images.h5") as h5:
+        ids, duplicate_of = h5["image_ids"].asstr()[:], h5["duplicate_of"].asstr()[:]
+    assert (duplicate_of != "").sum() == 2 and duplicate_of[list(ids).index(name_of(7))] == "a.png"
+    with h5py.File(settings.outputs / "color.h5") as h5:
+        embeddings = h5["embeddings"][:]
+    with h5py.File(path) as h5:
+        assert (h5["image_ids"].asstr()[:] == ids).all()
+        for space, scaler in scalers.items():
+            rows, distances = truth(scaler.transform(embeddings), ids, duplicate_of, 4)
+            assert np.allclose(h5[f"{space}/distances"][:], distances, rtol=1e-4, atol=1e-5)
+            assert (h5[f"{space}/indices"][:] == rows).mean() > 0.99
+        kept = json.loads(h5.attrs["recipe"])["scaled_as"]
+        updated = {space: h5[f"{space}/distances"][:] for space in scalers}
+    script.main(settings)  # anew, other means and variances
+    with h5py.File(path) as h5:
+        assert "scaled_as" not in json.loads(h5.attrs["recipe"]) and len(kept) == 64
+        assert not np.allclose(h5["even/distances"][:], updated["even"], rtol=1e-4)
+        assert np.allclose(h5["plain/distances"][:], updated["plain"], rtol=1e-4)
+
+
+def test_a_query_after_an_update_is_told_the_distances_of_the_lists(growing, tmp_path):
+    folder, settings = growing
+    add_pictures(folder, settings)
+    path, _ = script.main(settings, update=True)
+    script.main(settings, [name_of(3)], "even", 4, tmp_path / "a.csv")
+    with h5py.File(path) as h5:
+        told = h5["even/distances"][:][list(h5["image_ids"].asstr()[:]).index(name_of(3))]
+    assert np.allclose([distance for _, distance in read_answers(tmp_path / "a.csv")[name_of(3)]], told, atol=2e-6)
+
+
+def test_what_cannot_be_updated_is_told(growing, made, tmp_path):
+    folder, settings = growing
+    before = (settings.outputs / "neighbors.h5").read_bytes()
+    (folder / "images" / name_of(0)).unlink()
+    for stage in (prepare_images, extract_color):
+        stage.main(settings)
+    with pytest.raises(UserError, match=r"has works that are no more \(group0/w00.jpg\). Run: python find_similar.py"):
+        script.main(settings, update=True)
+    assert (settings.outputs / "neighbors.h5").read_bytes() == before
+    other = settings_of(made, tmp_path / "o")
+    with h5py.File(other.outputs / "style.h5", "r+") as h5:
+        h5["embeddings"][3] += 0.5  # as a PCA fitted anew does
+    with pytest.raises(UserError, match="style.h5 has other embeddings for works that were there before"):
+        script.main(other, update=True)
+    with pytest.raises(UserError, match="--update: with similar.hubness csls"):
+        script.main(settings_of(made, tmp_path / "c", "similar.hubness=csls"), update=True)
+    with pytest.raises(UserError, match="--update: is for neighbors.h5"):
+        script.main(other, [name_of(1)], update=True)
+    (other.outputs / "neighbors.h5").unlink()
+    with pytest.raises(UserError, match="neighbors.h5 does not exist"):
+        script.main(other, update=True)
