@@ -1,4 +1,5 @@
-"""How fast are the nearest of 100,000 works found, and in how much memory? faiss against scikit-learn, exact and not.
+"""How fast are the nearest of 100,000 works found, and in how much memory? Ours (faiss) against
+scikit-learn, exact and not.
 
 Vectors are made up, in clusters, 576 numbers each (a PCA of style to 512 beside 64 of colour). Prints Markdown tables.
 
@@ -20,10 +21,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import header, paired, ratio
 
+from artatlas import neighbors
+
 WIDTH = 576
 K = 20
 CLUSTERS = 1000
-BLOCK = 1024  # queries at a time when all works are asked about
+BLOCK = 1024  # queries to warm up with, and works made at a time
 
 
 def make(n_works, n_queries):
@@ -37,22 +40,22 @@ def make(n_works, n_queries):
 
 
 def exact(works, queries, repeats):
-    import faiss
+    """Our exact search, faiss' proposals measured again and put in order, against scikit-learn's."""
     from sklearn.neighbors import NearestNeighbors
 
-    flat, brute = faiss.IndexFlatL2(WIDTH), NearestNeighbors(n_neighbors=K, algorithm="brute", n_jobs=-1).fit(works)
-    flat.add(works)
-    ours, theirs = flat.search(queries, K)[1], brute.kneighbors(queries)[1]
+    brute = NearestNeighbors(n_neighbors=K, algorithm="brute", n_jobs=-1).fit(works)
+    searchable = neighbors.prepare(works, "none", "exact", 0)
+    ours, theirs = neighbors.find(searchable, queries, K)[0], brute.kneighbors(queries)[1]
     same = np.mean([len(np.intersect1d(a, b)) for a, b in zip(ours, theirs, strict=True)]) / K
-    ways = {"scikit-learn": lambda some: brute.kneighbors(some), "faiss": lambda some: flat.search(some, K)}
+    ways = {"scikit-learn": brute.kneighbors, "artatlas": lambda some: neighbors.find(searchable, some, K)}
     seconds = paired({name: lambda way=way: way(queries) for name, way in ways.items()}, repeats)
     one = paired({name: lambda way=way: way(queries[:1]) for name, way in ways.items()}, 2 * repeats)
     print(f"\n### Exact: the {K} nearest of {len(queries):,} queries among {len(works):,} works, {WIDTH} numbers each")
     print("\n| | seconds for all | ms for one query |\n|---|---|---|")
-    for name, words in (("scikit-learn", "scikit-learn, brute force"), ("faiss", "faiss, IndexFlatL2")):
+    for name, words in (("scikit-learn", "scikit-learn, brute force"), ("artatlas", "artatlas, exact (faiss)")):
         print(f"| {words} | {statistics.median(seconds[name]):.2f} | {statistics.median(one[name]) * 1000:.0f} |")
     ratios = ", ".join(f"{a / b:.1f}" for a, b in zip(*seconds.values(), strict=True))
-    print(f"\nfaiss is {ratio(*seconds.values()):.1f} times as fast (median of runs in turns: {ratios}), for one query"
+    print(f"\nOurs is {ratio(*seconds.values()):.1f} times as fast (median of runs in turns: {ratios}), for one query"
           f" {ratio(*one.values()):.1f} times. {same:.2%} of the neighbours are the same.")  # fmt: skip
     return ours
 
@@ -95,19 +98,12 @@ def peak():
 
 
 def all_pairs(n_works):
-    """Run in a process of its own: what asking about every work, block by block, takes at its peak."""
-    import faiss
-
+    """Run in a process of its own: what asking about every work takes at its peak."""
     works, _ = make(n_works, 0)
-    faiss.knn(works[:BLOCK], works[: 2 * BLOCK], K)  # what the library itself takes is there before
-    found, distances = np.empty((n_works, K), np.int64), np.empty((n_works, K), np.float32)
+    searchable = neighbors.prepare(works, "none", "exact", 0)
+    neighbors.find(searchable, works[:BLOCK], K)  # what the library itself takes is there before
     before, start = peak(), time.perf_counter()
-    for first in range(0, n_works, BLOCK):
-        rows = slice(first, first + BLOCK)
-        near, nearest = faiss.knn(works[rows], works, K + 1)
-        own = nearest == np.arange(first, first + len(nearest))[:, None]
-        own[~own.any(axis=1), -1] = True  # among equals the work itself may be missing: the last goes then
-        found[rows], distances[rows] = nearest[~own].reshape(-1, K), near[~own].reshape(-1, K)
+    neighbors.find(searchable, works, K, np.arange(n_works))
     after = peak()
     print(f"| {n_works:,} | {time.perf_counter() - start:.1f} | {after / 1024:.0f} | {(after - before) / 1024:.0f} |"
           f" {works.nbytes / 2**20:.0f} | {n_works**2 * 4 / 2**20:,.0f} |")  # fmt: skip
@@ -125,10 +121,10 @@ def main():
     works, queries = make(*((10_000, 200) if options.quick else (100_000, 1_000)))
     truth = exact(works, queries, 3 if options.quick else 5)
     approximate(works, queries, truth)
-    print(f"\n### All pairs: the {K} nearest of every work, {BLOCK:,} at a time\n")
+    print(f"\n### All pairs: the {K} nearest of every work\n")
     print("| works | s | peak, MB | of it while searching | the works themselves | all distances at once |")
     print("|---|---|---|---|---|---|", flush=True)
-    for n_works in (2_500, 5_000) if options.quick else (5_000, 10_000, 20_000):
+    for n_works in (2_500, 5_000) if options.quick else (10_000, 30_000, 100_000):
         subprocess.run([sys.executable, __file__, "--all-pairs", str(n_works)], check=True)
 
 
