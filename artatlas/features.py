@@ -20,7 +20,7 @@ from artatlas.reduce import fit_pca
 from artatlas.weights import Weights
 
 SEED = 0  # of the PCA's random start; the result does not depend on it beyond rounding
-PCA_NUMBERS = 1024 * 32_896  # in memory at a time: 135 MB, 1,024 Gram vectors of block3_conv1; fewer are slower
+NUMBERS = 1024 * 32_896  # of vectors in a shard, and at a time in a PCA: 135 MB, 1,024 of block3_conv1; fewer are slower
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Vectors:
         """One pass over all rows, (B, P) at a time."""
         for path in self.paths:
             shard = shards.load(path)
-            for rows in shards.slices(len(shard), max(1, PCA_NUMBERS // shard.shape[1])):
+            for rows in shards.slices(len(shard), max(1, NUMBERS // shard.shape[1])):
                 yield np.asarray(shard[rows])
 
 
@@ -128,7 +128,12 @@ def _forward(
     start = time.perf_counter()
     folders = [source.folder for source in sources]
     desc = " and ".join(source.stage for source in sources)
-    for source, paths in zip(sources, shards.compute(folders, len(sources[0].image_ids), vectors, desc), strict=True):
+    rows = shards.ROWS
+    if any(source.stage == "style" for source in sources):
+        rows = min(rows, max(1, NUMBERS // sum(vgg.gram_length(layer) for layer in config.style.layers)))
+        rows -= rows % 64 if rows > 64 else 0  # whole batches, as they are usually asked for
+    computed = shards.compute(folders, len(sources[0].image_ids), vectors, desc, rows)
+    for source, paths in zip(sources, computed, strict=True):
         source.paths.extend(paths)
     speed.seconds += time.perf_counter() - start
     speed.waited += batches.waited

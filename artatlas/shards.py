@@ -41,15 +41,16 @@ def slices(n_rows: int, rows: int = ROWS) -> list[slice]:
 
 
 def compute(
-    folders: list[Path], n_rows: int, work: Callable[[slice], Iterator[list[np.ndarray]]], desc: str
+    folders: list[Path], n_rows: int, work: Callable[[slice], Iterator[list[np.ndarray]]], desc: str, rows: int = ROWS
 ) -> list[list[Path]]:
     """Computes the shards that are not there yet; returns per folder the path of every shard in order of rows.
 
     `work(rows)` yields, for a slice of rows, lists with a block of results for each folder; joined, the blocks of a
-    folder have a row per row of the slice. Shards are written while the next ones are computed.
+    folder have a row per row of the slice. Shards are written while the next ones are computed, so that up to three are
+    in memory: where rows are wide, `rows` of them should be few.
     """
-    every = slices(n_rows)
-    paths = [[folder / f"{rows.start:09d}.npy" for rows in every] for folder in folders]
+    every = slices(n_rows, rows)
+    paths = [[folder / f"{some.start:09d}-{some.stop:09d}.npy" for some in every] for folder in folders]
     missing = [i for i in range(len(every)) if not all(of_folder[i].exists() for of_folder in paths)]
     saved: Future | None = None
     n_missing = sum(every[i].stop - every[i].start for i in missing)

@@ -39,7 +39,7 @@ def make_shards(folder, n_works):
         np.save(folder / f"{rows.start:09d}.npy", vectors)
 
 
-def blocks(folder, n_rows=features.PCA_NUMBERS // COLUMNS):
+def blocks(folder, n_rows=features.NUMBERS // COLUMNS):
     for path in sorted(folder.glob("*.npy")):
         shard = np.load(path, mmap_mode="r")
         for start in range(0, len(shard), n_rows):

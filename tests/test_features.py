@@ -60,15 +60,15 @@ def test_any_of_the_three_goes_on_where_another_stopped(painted, finished, tmp_p
     settings = load(painted, finished / "images.h5", tmp_path / "outputs", "machine.batch_size=16")
     compute = shards.compute
 
-    def stopping(folders, n_rows, work, desc):
+    def stopping(folders, n_rows, work, desc, rows):
         batches = itertools.count()
 
-        def until_the_third(rows):
+        def until_the_third(some):
             if next(batches) == 2:
                 raise KeyboardInterrupt
-            return work(rows)
+            return work(some)
 
-        return compute(folders, n_rows, until_the_third, desc)
+        return compute(folders, n_rows, until_the_third, desc, rows)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(shards, "compute", stopping)
@@ -84,6 +84,22 @@ def test_any_of_the_three_goes_on_where_another_stopped(painted, finished, tmp_p
     extract_features.main(whole)
     for file in ("content.h5", "style.h5"):
         assert (settings.outputs / file).read_bytes() == (whole.outputs / file).read_bytes(), file
+
+
+def test_wide_vectors_make_short_shards(painted, finished, tmp_path, monkeypatch):
+    """Up to three shards are in memory: 1,024 Gram vectors of a deep layer would be 1 GB each."""
+    settings = load(painted, finished / "images.h5", tmp_path / "outputs")
+    extract_features.main(settings)
+    before = (settings.outputs / "style.h5").read_bytes()
+    lengths = []
+    compute = shards.compute
+    monkeypatch.setattr(shards, "compute", lambda *args: lengths.append(args[-1]) or compute(*args))
+    monkeypatch.setattr(features, "NUMBERS", 32 * vgg.gram_length("block1_conv1"))
+    extract_features.main(settings)
+    assert lengths == [32] and (settings.outputs / "style.h5").read_bytes() == before
+    monkeypatch.setattr(features, "NUMBERS", 200 * vgg.gram_length("block1_conv1"))
+    extract_features.main(settings)
+    assert lengths == [32, 192]
 
 
 def test_a_shard_that_cannot_be_written_stops_the_run(painted, finished, tmp_path, monkeypatch):
@@ -118,7 +134,7 @@ def test_speed_counts_what_was_computed():
 
 
 def test_the_blocks_of_vectors_are_their_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "PCA_NUMBERS", 256 * 3)
+    monkeypatch.setattr(features, "NUMBERS", 256 * 3)
     rows = np.arange(700 * 3, dtype=np.float32).reshape(700, 3)
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for path, part in zip(paths, np.split(rows, [300]), strict=True):
