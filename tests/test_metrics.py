@@ -100,3 +100,55 @@ def test_a_copy_is_wholly_trustworthy_and_too_few_works_are_refused(planted):
     assert metrics.trustworthiness(planted[0], planted[0]) == 1
     with pytest.raises(ValueError):
         metrics.trustworthiness(planted[0][:18], planted[0][:18], 12)
+
+
+def dpq_by_definition(features, cells, p):
+    """One work and one k at a time, as the paper has it."""
+    n_works = len(features)
+    distance = np.linalg.norm(features[:, None] - features[None], axis=2)
+    steps = np.linalg.norm(cells[:, None] - cells[None], axis=2)
+    gains = {"grid": [], "features": []}
+    mean = distance[~np.eye(n_works, dtype=bool)].mean()
+    for k in range(1, n_works):
+        nearest = {"grid": [], "features": []}
+        for i in range(n_works):
+            others = [j for j in range(n_works) if j != i]
+            by_grid = sorted(others, key=lambda j: (steps[i, j], distance[i, j]))
+            by_features = sorted(others, key=lambda j: distance[i, j])
+            nearest["grid"].append(distance[i, by_grid[:k]].mean())
+            nearest["features"].append(distance[i, by_features[:k]].mean())
+        for kind, means in nearest.items():
+            gains[kind].append(max(0, (mean - np.mean(means)) / mean))
+    return np.linalg.norm(gains["grid"], p) / np.linalg.norm(gains["features"], p)
+
+
+@pytest.mark.parametrize("p", [2, 16])
+def test_dpq_is_its_definition(p):
+    rng = np.random.default_rng(0)
+    cells = np.column_stack(np.divmod(rng.permutation(42)[:37], 7))  # 6 x 7 with holes
+    features = (np.column_stack((cells, cells[:, 0])) + rng.normal(size=(37, 3))).astype(np.float32)
+    expected = dpq_by_definition(features.astype(np.float64), cells, p)
+    assert metrics.dpq(features, cells, 6, 7, p) == pytest.approx(expected, abs=1e-9)
+    assert metrics.dpq(features * 1000 + 50, cells, 6, 7, p) == pytest.approx(expected, abs=1e-4)  # no units
+
+
+def test_dpq_is_one_for_a_grid_that_is_its_features_and_low_for_a_random_one():
+    cells = np.indices((30, 40)).reshape(2, -1).T
+    assert metrics.dpq(cells.astype(np.float32), cells, 30, 40) == pytest.approx(1)
+    shuffled = np.random.default_rng(0).permutation(cells)
+    assert metrics.dpq(cells.astype(np.float32), shuffled, 30, 40) < 0.45
+    near = cells + np.random.default_rng(1).normal(size=cells.shape)
+    assert 0.7 < metrics.dpq(near, cells, 30, 40) < 0.99
+    quarter = np.random.default_rng(2).random(1200) < 0.25
+    assert metrics.dpq(near, cells, 30, 40, queries=quarter) == pytest.approx(
+        metrics.dpq(near, cells, 30, 40), abs=0.02
+    )
+
+
+def test_dpq_of_nothing_to_tell_apart_and_of_no_grid():
+    assert np.isnan(metrics.dpq(np.ones((6, 3)), np.indices((2, 3)).reshape(2, -1).T, 2, 3))
+    assert np.isnan(metrics.dpq(np.ones((1, 3)), np.array([[0, 0]]), 1, 1))
+    with pytest.raises(ValueError, match="one cell"):
+        metrics.dpq(np.eye(3), np.array([[0, 0], [0, 1], [0, 0]]), 2, 2)
+    with pytest.raises(ValueError):
+        metrics.dpq(np.eye(3), np.array([[0, 0], [0, 1], [2, 0]]), 2, 2)
