@@ -1,12 +1,14 @@
 """The grids: every work of a map gets a cell of its own, and neighbours in the map stay neighbours.
 
-Reads   outputs/tsne.h5
+Reads   outputs/tsne.h5, and the grid.h5 that grid.keep names
 Writes  outputs/grid.h5   image_ids (M,), and per map <map>/cells (M, 2) int32 (row, col), attributes rows, cols, cost
-        (mean squared displacement) and mean_displacement, both in units of the map's side
+        (mean squared displacement) and mean_displacement, both in units of the map's side; with grid.keep also kept and
+        moved (works that had a cell, and those of them that have another now)
 Run     python tsne_to_grid.py            settings: grid
-Source  rasterfairy: Klingemann 2016; lap: Crouse 2016, "On implementing 2D rectangular assignment algorithms" (SciPy)
-Cost    a map, one core; rasterfairy: 10,000 works 0.6 s, 100,000 works 7 s; lap: 2,500 works 3 s, 10,000 works 200 s
-        and 0.8 GB. The cost that rasterfairy reaches is 15 to 35 % above that of lap, which is the least there is.
+Source  swaps: simulated annealing, Kirkpatrick et al. 1983; lap: Crouse 2016, "On implementing 2D rectangular
+        assignment algorithms" (SciPy); rasterfairy: Klingemann 2016
+Cost    a map, one core: swaps 10,000 works 0.4 s, 100,000 works 3 s; rasterfairy 0.6 s and 7 s; lap 2,500 works 3 s, 10,000
+        works 200 s and 0.8 GB
 """
 
 import time
@@ -15,27 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from artatlas import cli, store
-from artatlas.config import Config
+from artatlas import cli, grids, shapes, store
+from artatlas.config import Config, Grid
 from artatlas.errors import UserError
+from artatlas.swaps import add_works, assign_swaps
 
 # Of the distances of all works to all cells, which lap needs at once: some 22,000 works, and 40 minutes.
 LAP_BYTES = 4_000_000_000
 LAP_SECONDS_OF_10K = 200  # measured; the time grows with the third power
-
-
-def choose_shape(n_works: int, aspect_ratio: float) -> tuple[int, int]:
-    """(rows, cols) with rows x cols >= n_works, where the last row is the only one that may be short.
-
-    Of all such shapes the one with the smallest |log(cols / rows / aspect_ratio)| + holes / n_works: one percent of
-    holes is as bad as being one percent off the shape that is aimed at. 1,231 works aiming at 1.0 get 35 x 36.
-    """
-    rows = np.arange(1, n_works + 1)
-    cols = -(-n_works // rows)  # rounded up
-    strain = np.abs(np.log(cols / rows / aspect_ratio)) + (rows * cols - n_works) / n_works
-    strain[(rows - 1) * cols >= n_works] = np.inf  # the last row would be empty
-    best = int(strain.round(9).argmin())  # of two that are as good, the wider one
-    return int(rows[best]), int(cols[best])
 
 
 def draw_sample(n_works: int, side: int | None, seed: int, file: str) -> np.ndarray:
@@ -50,68 +39,33 @@ def draw_sample(n_works: int, side: int | None, seed: int, file: str) -> np.ndar
     return np.sort(np.random.default_rng(seed).choice(n_works, side * side, replace=False))
 
 
-def to_unit_square(coordinates: np.ndarray) -> np.ndarray:
-    """(M, 2) map coordinates (x, y) -> (M, 2) float64 positions (down, across) in 0..1, in the order of (row, col).
+def choose_cells(n_works: int, settings: Grid) -> tuple[np.ndarray, tuple[int, int]]:
+    """The cells that may be used (K, 2) int64 (row, col), and the (rows, cols) of the grid."""
+    n_cells = round(n_works / (1 - settings.free))
+    if settings.mask is None:
+        shape = shapes.choose_shape(n_cells, settings.aspect_ratio)
+        return shapes.rectangle(n_cells, shape[1]), shape
+    if settings.mask == "circle":
+        return shapes.fill(shapes.disc(), n_cells, settings.aspect_ratio)
+    from artatlas import images  # here, because it needs Pillow and most grids do not
 
-    The y of a map points up and row 0 is the top of the picture, so grid and scatter plot look alike. Each axis is
-    stretched to 0..1 by itself; one on which all works are equal becomes 0.5.
-    """
-    positions = np.column_stack((-coordinates[:, 1], coordinates[:, 0])).astype(np.float64)
-    low, high = positions.min(axis=0), positions.max(axis=0)
-    span = high - low
-    return np.where(span > 0, (positions - low) / np.where(span > 0, span, 1), 0.5)
-
-
-def assign_rasterfairy(positions: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """Cells (M, 2) int64 by RasterFairy: halve the works and the cells, by column or by row, until one is left.
-
-    The works fill the grid in reading order: only the end of the last row stays empty. This calls the package's step
-    and not its loop, whose time grows with the square of the works, and which never ends for some grids with holes.
-    With a mask the step cuts any block of cells in half; without one it cuts a side of 37 into 37 strips at once, and
-    a quarter fewer neighbours stay together. It sorts coordinates cast to integers, hence ranks.
-    """
-    from rasterfairy.rasterfairy import sliceQuadrant
-
-    n_works = len(positions)
-    empty = (np.arange(rows * cols) >= n_works).astype(int).reshape(rows, cols)
-    ranks = np.column_stack((_rank(positions, 1), _rank(positions, 0)))  # (x, y), RasterFairy's order
-    cells = np.empty((n_works, 2), np.int64)
-    blocks: list[dict[str, Any]] = [{"points": ranks, "grid": [0, 0, cols, rows], "indices": np.arange(n_works)}]
-    while blocks:
-        block = blocks.pop()
-        if len(block["indices"]) == 1:
-            col, row, _, _ = block["grid"]
-            cells[block["indices"][0]] = row, col
-        else:
-            halves = sliceQuadrant(block, mask={"mask": empty})
-            assert len(halves) == 2, f"rasterfairy could not halve {block['grid']}"  # else this would never end
-            blocks += halves
-    return cells
+    mask = images.read_mask(settings.mask)
+    return shapes.fill(mask, n_cells, settings.aspect_ratio * mask.shape[1] / mask.shape[0])
 
 
-def _rank(positions: np.ndarray, axis: int) -> np.ndarray:
-    """Ranks along one axis, (M,) int64, all different: ties go by the other axis, then by row."""
-    ranks = np.empty(len(positions), np.int64)
-    ranks[np.lexsort((positions[:, 1 - axis], positions[:, axis]))] = np.arange(len(positions))
-    return ranks
-
-
-def assign_lap(positions: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """Cells (M, 2) int64 that minimise the sum of squared displacements, exactly.
-
-    Where there are more cells than works it also chooses which stay empty, mostly corners that the map leaves free.
-    """
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
-    cells = np.indices((rows, cols)).reshape(2, -1).T
-    distances = cdist(positions, cell_centres(cells, rows, cols), "sqeuclidean")  # (M, rows x cols) float64
-    return cells[linear_sum_assignment(distances)[1]]
-
-
-def cell_centres(cells: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """Cells (M, 2) -> their centres in the unit square, (M, 2) float64."""
-    return (cells + 0.5) / (rows, cols)
+def check_settings(settings: Grid) -> None:
+    """Raises UserError for settings that do not go together."""
+    problems = []
+    if settings.method == "rasterfairy" and settings.free:
+        problems.append(
+            f"grid.free: {settings.free} needs a method that chooses cells. Set grid.method to swaps or lap."
+        )
+    if settings.keep and settings.method != "swaps":
+        problems.append(f"grid.keep: does not go with grid.method: {settings.method}. Set that to swaps.")
+    if settings.keep and settings.mask:
+        problems.append(f"grid.keep: does not go with grid.mask: {settings.mask}. Set one of them to null.")
+    if problems:
+        raise UserError(*problems)
 
 
 def check_lap(n_works: int, n_cells: int) -> None:
@@ -120,54 +74,97 @@ def check_lap(n_works: int, n_cells: int) -> None:
     if needed > LAP_BYTES:
         raise UserError(
             f"grid.method: lap needs {needed / 1e9:.1f} GB for the distances of {n_works:,} works to {n_cells:,}"
-            f" cells, the limit is {LAP_BYTES / 1e9:.0f} GB. Set it to rasterfairy, or grid.sample to"
-            f" {int((LAP_BYTES / 8) ** 0.25)} or less."
+            f" cells, the limit is {LAP_BYTES / 1e9:.0f} GB. Set it to swaps, which comes within 1% of it."
         )
     seconds = LAP_SECONDS_OF_10K * (n_works / 10_000) ** 3
     if seconds > 10:
         cli.notice(f"grid.method: lap takes about {cli.duration(seconds)} a map for {n_works:,} works")
 
 
-METHODS = {"rasterfairy": assign_rasterfairy, "lap": assign_lap}
+def assign(positions: np.ndarray, cells: np.ndarray, shape: tuple[int, int], settings: Grid) -> np.ndarray:
+    """Cells (M, 2) int64 for works at positions (M, 2)."""
+    if settings.method == "swaps":
+        rng = np.random.default_rng(settings.seed)
+        return cells[assign_swaps(positions, cells, *shape, rng, settings.passes)]
+    method = {"rasterfairy": grids.assign_rasterfairy, "lap": grids.assign_lap}[settings.method]
+    return cells[method(positions, cells, *shape)]
+
+
+def read_kept(
+    file: Path, names: list[str], image_ids: np.ndarray
+) -> tuple[dict[str, np.ndarray], tuple[int, int], str]:
+    """Of an earlier grid.h5: per map cells (M, 2) int64, -1 for works it has not; (rows, cols); its fingerprint."""
+    with store.open_kept(file, "grid") as h5:
+        lacking = [name for name in names if name not in h5]
+        if lacking:
+            raise UserError(f"grid.keep: {store.show(file)} has no map {lacking[0]}. Set it to null.")
+        row = {image_id: i for i, image_id in enumerate(store.read_ids(h5))}
+        rows = np.array([row.get(image_id, -1) for image_id in image_ids])
+        if (rows < 0).all():
+            raise UserError(f"grid.keep: {store.show(file)} has none of the works. Set it to null.")
+        kept = {name: np.where(rows[:, None] >= 0, h5[f"{name}/cells"][:][rows], -1).astype(np.int64) for name in names}
+        attributes = h5[names[0]].attrs
+        return kept, (int(attributes["rows"]), int(attributes["cols"])), str(h5.attrs["fingerprint"])
+
+
+def describe(
+    positions: np.ndarray, cells: np.ndarray, shape: tuple[int, int], kept: np.ndarray | None
+) -> dict[str, int | float]:
+    """The attributes of a map's grid."""
+    displacement = np.linalg.norm(grids.cell_centres(cells, *shape) - positions, axis=1)
+    cost, mean = float(np.square(displacement).mean()), float(displacement.mean())
+    found: dict[str, int | float] = {"rows": shape[0], "cols": shape[1], "cost": cost, "mean_displacement": mean}
+    if kept is not None:
+        had = kept[:, 0] >= 0
+        found |= {"kept": int(had.sum()), "moved": int((kept != cells).any(axis=1)[had].sum())}
+    return found
 
 
 def main(config: Config) -> tuple[Path, str]:
     # 1. Read
-    settings = config.grid
+    settings, names = config.grid, list(config.maps)
+    check_settings(settings)
     with store.open_output(config, "tsne") as tsne:
         image_ids = store.read_ids(tsne)
         rows_taken = draw_sample(len(image_ids), settings.sample, settings.seed, store.show(tsne.filename))
-        positions = {name: to_unit_square(tsne[f"{name}/coordinates"][:][rows_taken]) for name in config.maps}
+        positions = {name: grids.to_unit_square(tsne[f"{name}/coordinates"][:][rows_taken]) for name in names}
         inputs = {"tsne": str(tsne.attrs["fingerprint"])}
-    recipe = {"settings": config.settings(("grid",))}
-    n_works = len(rows_taken)
-    rows, cols = choose_shape(n_works, settings.aspect_ratio)
+    recipe: dict[str, Any] = {"settings": config.settings(("grid",))}
+    image_ids, kept = image_ids[rows_taken], {}
+    if settings.keep:
+        kept, shape, recipe["kept"] = read_kept(Path(settings.keep), names, image_ids)
+        cells, shape = shapes.enlarge(list(kept.values()), shape, settings.free > 0)
+    else:
+        cells, shape = choose_cells(len(image_ids), settings)
     if settings.method == "lap":
-        check_lap(n_works, rows * cols)
+        check_lap(len(image_ids), len(cells))
 
     # 2. Compute
     start = time.perf_counter()
     maps = {}
-    for name in cli.progress(list(config.maps), unit="map"):
-        cells = METHODS[settings.method](positions[name], rows, cols)
-        assert len(np.unique(cells, axis=0)) == n_works, f"{settings.method} gave two works of {name} one cell"
-        maps[name] = cells, np.linalg.norm(cell_centres(cells, rows, cols) - positions[name], axis=1)
-    rate = len(maps) * n_works / (time.perf_counter() - start)
+    for name in cli.progress(names, unit="map"):
+        if settings.keep:
+            rng = np.random.default_rng(settings.seed)
+            maps[name] = cells[add_works(positions[name], kept[name], cells, *shape, rng, settings.passes)]
+        else:
+            maps[name] = assign(positions[name], cells, shape, settings)
+        assert len(np.unique(maps[name], axis=0)) == len(image_ids), f"two works of {name} have one cell"
+    rate = len(maps) * len(image_ids) / (time.perf_counter() - start)
+    found = {name: describe(positions[name], maps[name], shape, kept.get(name)) for name in names}
 
     # 3. Write
     output = config.outputs / "grid.h5"
     with store.create(output, "grid", recipe, inputs) as h5:
-        store.write_ids(h5, image_ids[rows_taken])
-        for name, (cells, displacement) in maps.items():
-            h5[f"{name}/cells"] = cells.astype(np.int32)
-            h5[name].attrs.update(
-                rows=rows, cols=cols, cost=np.square(displacement).mean(), mean_displacement=displacement.mean()
-            )
-    moved = ", ".join(f"{name} {displacement.mean():.3f}" for name, (_, displacement) in maps.items())
-    return output, (
-        f"{cli.count(n_works, 'work')} on {rows} x {cols} cells, moved by (mean, map side = 1): {moved},"
-        f" at {rate:,.0f} works/s"
-    )
+        store.write_ids(h5, image_ids)
+        for name in names:
+            h5[f"{name}/cells"] = maps[name].astype(np.int32)
+            h5[name].attrs.update(found[name])
+    size = f"{cli.count(len(image_ids), 'work')} on {shape[0]} x {shape[1]} cells"
+    if settings.keep:
+        moved = ", ".join(f"{name} {figures['moved']:,} of {figures['kept']:,}" for name, figures in found.items())
+        return output, f"{size}, kept works that have another cell now: {moved}, at {rate:,.0f} works/s"
+    moved = ", ".join(f"{name} {figures['mean_displacement']:.3f}" for name, figures in found.items())
+    return output, f"{size}, moved by (mean, map side = 1): {moved}, at {rate:,.0f} works/s"
 
 
 if __name__ == "__main__":

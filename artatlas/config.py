@@ -154,8 +154,12 @@ class Clusters(_Section):
 
 
 class Grid(_Section):
-    method: Literal["rasterfairy", "lap"]
+    method: Literal["swaps", "lap", "rasterfairy"]
+    passes: Count
     aspect_ratio: Positive
+    mask: Text | None
+    free: Annotated[float, Field(ge=0, le=0.9)]
+    keep: Text | None
     sample: Count | None
     seed: Seed
 
@@ -283,9 +287,14 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
         for key, value in paths.items():
             if isinstance(value, str) and value:
                 paths[key] = str(folder.resolve() / Path(value).expanduser())
-    vgg = values.get("vgg")
-    if isinstance(vgg, dict) and isinstance(vgg.get("weights"), str) and vgg["weights"] not in ("imagenet", "random"):
-        vgg["weights"] = str(folder.resolve() / Path(vgg["weights"]).expanduser())
+    for section, key, words in (
+        ("vgg", "weights", ("imagenet", "random")),
+        ("grid", "mask", ("circle",)),
+        ("grid", "keep", ()),
+    ):
+        found = values.get(section)
+        if isinstance(found, dict) and isinstance(found.get(key), str) and found[key] and found[key] not in words:
+            found[key] = str(folder.resolve() / Path(found[key]).expanduser())
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

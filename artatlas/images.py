@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from artatlas import cli, srgb
 from artatlas.config import Images
+from artatlas.errors import UserError
 
 # Named, because Pillow would also try formats that run other programs (EPS calls Ghostscript).
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
@@ -152,6 +153,22 @@ def decode(source: str | Path | bytes, settings: Images) -> Decoded:
 def open_thumbnail(jpeg: bytes) -> Image.Image:
     """A thumbnail, as images.h5 and `Decoded` hold it, to draw with: RGB."""
     return Image.open(io.BytesIO(jpeg), formats=("JPEG",)).convert("RGB")
+
+
+def read_mask(file: str) -> np.ndarray:
+    """The shape in a picture, cut out at its edges, (H, W) bool: what is opaque, or dark where everything is opaque."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            picture = ImageOps.exif_transpose(image).convert("RGBA")
+    except BAD_DATA as error:
+        reason = getattr(error, "strerror", None) or "no picture that can be read"
+        raise UserError(f"grid.mask: {file}: {reason}. Name a picture, circle or null.") from None
+    opaque = np.asarray(picture.getchannel("A")) >= 128
+    inside = np.asarray(picture.convert("L")) < 128 if opaque.all() else opaque
+    if not inside.any():
+        raise UserError(f"grid.mask: {file} has no dark pixels. Name a picture of a dark shape on white.")
+    rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    return inside[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
 
 
 def decode_all(

@@ -216,6 +216,22 @@ def open_outdated(config: Config, name: str) -> Iterator[h5py.File]:
         yield h5
 
 
+@contextmanager
+def open_kept(path: Path, name: str) -> Iterator[h5py.File]:
+    """Yields an earlier output of a stage, wherever it lies and whatever settings it was made with.
+
+    Raises UserError where it is missing, broken, of another stage or of another schema version.
+    """
+    remedy = f"Name an output of {BY_NAME[name].script}."
+    if not path.is_file():
+        raise UserError(f"{show(path)} does not exist. {remedy}")
+    found = _read_attributes(path, remedy)
+    if (found.get("stage"), found["schema_version"]) != (name, SCHEMA_VERSION):
+        raise UserError(f"{show(path)} is of stage {found.get('stage')}, version {found['schema_version']}. {remedy}")
+    with h5py.File(path, "r") as h5:
+        yield h5
+
+
 def attributes(config: Config, name: str) -> dict[str, Any]:
     """The root attributes of a stage's output (recipe and inputs parsed), after all checks of `open_output`."""
     found = _own_attributes(config, name)
