@@ -24,6 +24,7 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/style_pca.py --works 5000
 	$(BIN)/python benchmarks/memory_growth.py --works 1000 3000
 	$(BIN)/python benchmarks/predict_hours.py
+	$(BIN)/python benchmarks/grid_quality.py drawn --works 2500 --shapes rings spirals
 
 clean:
 	rm -rf outputs/demo data/collection

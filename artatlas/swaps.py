@@ -15,6 +15,7 @@ EXACT_CELLS = 1000  # up to here the exact optimum is as quick to have
 FIRST_BLUR, LAST_BLUR = 0.3, 0.2
 REACH = 0.7  # standard deviation of the last offsets, in cells: the eight cells around, mostly
 NOISE = 1 << 16  # start points in one long list of random numbers, of which a pass takes a stretch
+KEPT_BLUR = 0.7  # cells; chains of works still find their best way, and works at home stay there
 N_NEAREST = 3  # works around a new one that tell where in a kept grid it belongs
 
 
@@ -34,8 +35,8 @@ def assign_swaps(
     one at which they stray over a fifth of a cell, and the offsets shrink with that length. So every scale has its turn
     in the same number of passes, and 100,000 works need no more passes than 2,500.
 
-    start : (M,) rows of `cells` to begin with; it is improved at temperature 0, so what need not move stays. Without
-            it the result does not depend on the order of the works, and turns and mirrors with map and cells.
+    start : (M,) rows of `cells` to begin with; it is kept from getting hot, so what need not move stays. Without it the
+            result does not depend on the order of the works, and turns and mirrors with map and cells.
     """
     if len(cells) <= EXACT_CELLS:
         return assign_lap(positions, cells, rows, cols)
@@ -46,7 +47,7 @@ def assign_swaps(
     widest = max(FIRST_BLUR * math.sqrt(rows * cols), narrowest)
     for k in range(passes):
         blur = widest * (narrowest / widest) ** (k / passes)
-        board.swap(blur, blur**2 if start is None else 0.0)
+        board.swap(blur, (blur if start is None else min(blur, KEPT_BLUR)) ** 2)
     return min((board.taken(), first), key=lambda taken: cost(positions, cells[taken], rows, cols))
 
 

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from artatlas import grids, shapes, swaps
 from artatlas.grids import cost, to_unit_square
 
-PASSES = 500
+PASSES = 300
 
 
 def rasterfairy(positions, cells, rows, cols):
@@ -56,45 +56,20 @@ def assert_bijection(cells, n_works, rows, cols):
     assert len(np.unique(cells, axis=0)) == n_works
 
 
-# Shapes
-
-
-@pytest.mark.parametrize(
-    "n_works, aspect_ratio, shape",
-    [(1, 1.0, (1, 1)), (2, 1.0, (1, 2)), (3, 1.0, (2, 2)), (5, 1.0, (2, 3)), (6, 1.5, (2, 3)), (24, 1.0, (5, 5)),
-     (1231, 1.0, (35, 36)), (10_000, 1.0, (100, 100)), (10_000, 4.0, (50, 200)), (7, 1000.0, (1, 7)),
-     (7, 0.001, (7, 1)), (62_039, 1.0, (249, 250))],
-)  # fmt: skip
-def test_shape_is_near_the_aim_with_few_holes(n_works, aspect_ratio, shape):
-    """A21: "no good rectangle for 62039 points"; A57: tiny collections."""
-    assert shapes.choose_shape(n_works, aspect_ratio) == shape
-
-
-@given(n_works=st.integers(1, 5000), aspect_ratio=st.floats(0.05, 20))
-def test_only_the_last_row_is_short(n_works, aspect_ratio):
-    rows, cols = shapes.choose_shape(n_works, aspect_ratio)
-    assert (rows - 1) * cols < n_works <= rows * cols
-
-
-@given(n_works=st.integers(200, 5000), aspect_ratio=st.floats(0.25, 4))
-def test_aspect_ratio_is_kept(n_works, aspect_ratio):
-    rows, cols = shapes.choose_shape(n_works, aspect_ratio)
-    assert abs(np.log(cols / rows / aspect_ratio)) < 0.2
-
-
 # Bijection
 
 
-def test_bijection_for_every_number_of_works():
+@METHODS
+def test_bijection_for_every_number_of_works(method):
     """A21: primes, and 1, 2 and 3 works, are as good as any."""
-    for n_works in range(1, 301):
+    for n_works in (*range(1, 31), 97, 300):
         positions = to_unit_square(blobs(n_works, seed=n_works))
         rows, cols = shapes.choose_shape(n_works, (1.0, 16 / 9, 0.2)[n_works % 3])
-        assert_bijection(place(rasterfairy, positions, rows, cols), n_works, rows, cols)
+        assert_bijection(place(method, positions, rows, cols), n_works, rows, cols)
 
 
 @METHODS
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=40, deadline=None)
 @given(
     coordinates=st.lists(st.tuples(*[st.integers(-4, 4)] * 2), min_size=1, max_size=60),
     aspect_ratio=st.floats(0.05, 20),

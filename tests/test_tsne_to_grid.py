@@ -116,6 +116,91 @@ def test_lap_refuses_what_memory_cannot_hold(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_circle_and_free_cells(tmp_path):
+    settings = write_tsne("grid.mask=circle", outputs=tmp_path)
+    tsne_to_grid.main(settings)
+    _, cells, attributes = read(settings)
+    rows, cols = attributes["rows"], attributes["cols"]
+    assert_bijection(cells, 60, rows, cols)
+    assert rows * cols > 60 and not set(map(tuple, cells)) & {(0, 0), (0, cols - 1), (rows - 1, 0)}
+    settings = write_tsne("grid.free=0.5", outputs=tmp_path)
+    tsne_to_grid.main(settings)
+    _, loose, attributes = read(settings)
+    assert_bijection(loose, 60, attributes["rows"], attributes["cols"])
+    assert attributes["rows"] * attributes["cols"] >= 120
+    settings = write_tsne(outputs=tmp_path)
+    tsne_to_grid.main(settings)
+    assert attributes["mean_displacement"] < read(settings)[2]["mean_displacement"]  # they stay nearer to the map
+
+
+def test_additions_keep_the_grid(tmp_path):
+    """A10: collections grow; the grid need not start anew. The closing line tells how many works had to make room."""
+    before = write_tsne("grid.free=0.1", outputs=tmp_path, n_works=300)
+    tsne_to_grid.main(before)
+    (tmp_path / "grid.h5").rename(tmp_path / "earlier.h5")
+    ids, old, _ = _of_file(tmp_path / "earlier.h5")
+    settings = write_tsne("grid.free=0.1", f"grid.keep={tmp_path / 'earlier.h5'}", outputs=tmp_path, n_works=306)
+    _, summary = tsne_to_grid.main(settings)
+    new_ids, cells, attributes = read(settings)
+    assert list(new_ids[:300]) == list(ids) and len(new_ids) == 306
+    assert_bijection(cells, 306, attributes["rows"], attributes["cols"])
+    moved = (cells[:300] != old).any(axis=1)
+    assert (attributes["kept"], attributes["moved"]) == (300, moved.sum())
+    assert f"content {moved.sum()} of 300" in summary
+    assert np.abs(cells[:300] - old).max() <= 1 and moved.sum() < 60
+    anew = write_tsne("grid.free=0.1", outputs=tmp_path, n_works=306)
+    tsne_to_grid.main(anew)
+    assert (read(anew)[1][:300] != old).any(axis=1).sum() > 150  # without it nearly every work moves
+    again = settings.model_copy(update={"grid": settings.grid.model_copy(update={"keep": str(tmp_path / "grid.h5")})})
+    tsne_to_grid.main(again)  # the file that it is about to replace
+    assert read(again)[2]["moved"] == 0 and read(again)[2]["kept"] == 306
+
+
+def _of_file(path, name="content"):
+    with store.open_kept(path, "grid") as h5:
+        return store.read_ids(h5), h5[f"{name}/cells"][:], dict(h5[name].attrs)
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [(["grid.method=rasterfairy", "grid.free=0.2"], "grid.free: 0.2 needs a method that chooses cells."),
+     (["grid.method=lap", "grid.keep=x.h5"], "grid.keep: does not go with grid.method: lap."),
+     (["grid.mask=circle", "grid.keep=x.h5"], "grid.keep: does not go with grid.mask: circle."),
+     (["grid.keep=nowhere.h5"], "nowhere.h5 does not exist. Name an output of tsne_to_grid.py."),
+     (["grid.mask=nowhere.png"], "nowhere.png: No such file or directory.")],
+)  # fmt: skip
+def test_settings_that_do_not_go_together(tmp_path, overrides, message):
+    with pytest.raises(UserError) as error:
+        tsne_to_grid.main(write_tsne(*overrides, outputs=tmp_path))
+    assert message in str(error.value)
+
+
+def test_only_a_grid_can_be_kept(tmp_path):
+    settings = write_tsne(f"grid.keep={tmp_path / 'tsne.h5'}", outputs=tmp_path)
+    with pytest.raises(UserError, match=r"tsne\.h5 is of stage tsne, version 1\. Name an output of tsne_to_grid\.py"):
+        tsne_to_grid.main(settings)
+
+
+def test_threads_change_nothing(tmp_path, monkeypatch):
+    """Same bytes with one thread and with four, in every library that starts some; the seed is the control."""
+    found = []
+    for threads, seed in ((1, 1), (4, 1), (1, 2)):
+        flags = [
+            f"paths.outputs={tmp_path}",
+            *MAPS,
+            f"machine.threads={threads}",
+            f"grid.seed={seed}",
+            "grid.passes=50",
+        ]
+        write_tsne(outputs=tmp_path, n_works=1100)
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            monkeypatch.setenv(variable, str(threads))
+        run_script("tsne_to_grid.py", *[word for value in flags for word in ("--set", value)])
+        with store.open_kept(tmp_path / "grid.h5", "grid") as h5:
+            found.append([h5[f"{name}/cells"][:].tobytes() for name in ("content", "both")])
+    assert found[0] == found[1] != found[2]
+
+
 def test_command_line(tmp_path):
     """Missing input, success and changed settings, as a user sees them."""
     flags = [word for value in (f"paths.outputs={tmp_path}", *MAPS) for word in ("--set", value)]
