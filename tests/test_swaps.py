@@ -172,7 +172,7 @@ def test_additions_move_others_by_one_cell_at_most(method, free, monkeypatch):
     assert len(np.unique(cells, axis=0)) == 905 and (cells >= 0).all() and (cells < larger).all()
     steps = np.abs(cells - kept)[:900].max(axis=1)
     assert steps.max() <= 1
-    assert (steps > 0).sum() < (40 if free else 250)
+    assert (steps > 0).sum() < (80 if free else 300)
     assert larger == (shape if free else (shape[0] + 1, shape[1]))
     # New works are where the works around them on the map are: nearer than a cell at random is.
     for new in range(900, 905):
