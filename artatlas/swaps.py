@@ -8,7 +8,7 @@ import numpy as np
 
 from artatlas.grids import assign_lap, cell_centres, cost
 
-EXACT_CELLS = 1000  # up to here the exact optimum is as quick to have
+EXACT_CELLS = 1500  # up to here the exact optimum is as quick to have
 
 # The annealing starts with a blur of 0.3 sides of the grid, which forgets the start, and ends at 0.2 cells, where
 # hardly a swap happens that costs anything. From 0.25 to 0.5 and from 0.1 to 0.3 the results are the same.

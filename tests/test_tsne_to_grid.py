@@ -192,7 +192,7 @@ def test_threads_change_nothing(tmp_path, monkeypatch):
             f"grid.seed={seed}",
             "grid.passes=50",
         ]
-        write_tsne(outputs=tmp_path, n_works=1100)
+        write_tsne(outputs=tmp_path, n_works=1600)
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             monkeypatch.setenv(variable, str(threads))
         run_script("tsne_to_grid.py", *[word for value in flags for word in ("--set", value)])
