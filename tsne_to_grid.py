@@ -7,8 +7,9 @@ Writes  outputs/grid.h5   image_ids (M,), and per map <map>/cells (M, 2) int32 (
 Run     python tsne_to_grid.py            settings: grid
 Source  swaps: simulated annealing, Kirkpatrick et al. 1983; lap: Crouse 2016, "On implementing 2D rectangular
         assignment algorithms" (SciPy); rasterfairy: Klingemann 2016
-Cost    a map, one core: swaps 10,000 works 0.4 s, 100,000 works 3 s; rasterfairy 0.6 s and 7 s; lap 2,500 works 3 to
-        7 s, 10,000 works 200 s and 0.8 GB. Up to 1,000 cells swaps takes the exact optimum, up to 1 s
+Cost    a map, one core: swaps 10,000 works 0.7 to 1.4 s, 100,000 works 5 to 8 s and 20 MB, up to 1,500 cells, of which
+        it takes the exact optimum, 2 s; rasterfairy 10,000 works 0.6 s, 100,000 works 7 to 12 s; lap 2,500 works 3 to
+        7 s, 10,000 works 200 s and 0.8 GB
 """
 
 import time
