@@ -20,7 +20,7 @@ from artatlas.reduce import fit_pca
 from artatlas.weights import Weights
 
 SEED = 0  # of the PCA's random start; the result does not depend on it beyond rounding
-NUMBERS = 1024 * 32_896  # of vectors in a shard, and at a time in a PCA: 135 MB, 1,024 of block3_conv1; fewer are slower
+NUMBERS = 1024 * 32_896  # of vectors in a shard, and at a time in a PCA: 135 MB, 1,024 of block3_conv1
 
 
 @dataclass(frozen=True)
