@@ -3,7 +3,7 @@
 Reads   outputs/tsne.h5 and the embeddings that parametric_tsne.map is drawn from; outputs/images.h5, where there is
         one, for which works are the same picture
 Writes  outputs/parametric_tsne.h5   image_ids (N,), coordinates (N, 2) as the network draws them, is_test (N,);
-        history/ and report/, how well it does; network/, map/, scalers/, sources/: all that place_images.py needs
+        history/ and report/, how well it does; network/, map/, scalers/, sources/: all that a new work needs
         outputs/parametric_tsne_losses.png, parametric_tsne_maps.png
 Run     python train_parametric_tsne.py            settings: parametric_tsne
 Source  van der Maaten 2009, "Learning a parametric embedding by preserving local structure" (AISTATS)

@@ -153,6 +153,12 @@ class Clusters(_Section):
     seed: Seed
 
 
+class Placement(_Section):
+    by: Literal["neighbors", "network"]
+    off_map_share: Annotated[float, Field(gt=0, lt=1)]
+    seed: Seed
+
+
 class Grid(_Section):
     method: Literal["swaps", "lap", "rasterfairy"]
     passes: Count
@@ -196,6 +202,7 @@ class Config(_Section):
     maps: Mixes
     tsne: Tsne
     parametric_tsne: ParametricTsne
+    placement: Placement
     grid: Grid
     render: Render
     machine: Machine

@@ -35,7 +35,7 @@ STAGES = (
 
 # Run by hand with files of the user's own, so not part of run_all.py.
 ON_REQUEST = (
-    Stage("placed", "place_images.py", "placed.h5", ("parametric_tsne", "content", "style", "color"), ()),
+    Stage("placed", "place_images.py", "placed.h5", (*SOURCES, "tsne", "parametric_tsne"), ("placement",)),
 )  # fmt: skip
 
 # Makes the outputs of several stages in one pass; each of them also has a script of its own.

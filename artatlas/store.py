@@ -70,7 +70,17 @@ SCHEMAS: dict[str, Schema] = {
     },
     "tsne": {"image_ids": (("N",), "O"), "*/coordinates": (("N", 2), "f4")},
     "parametric_tsne": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4"), "is_test": (("N",), "b1")},
-    "placed": {"image_ids": (("N",), "O"), "coordinates": (("N", 2), "f4")},
+    "placed": {
+        "image_ids": (("N",), "O"),
+        "file_sha256": (("N",), "O"),
+        "coordinates": (("N", 2), "f4"),
+        "certainty": (("N",), "f4"),
+        "novelty": (("N",), "f4"),
+        "is_off_map": (("N",), "b1"),
+        "nearest_ids": (("N", "K"), "O"),
+        "skipped/image_ids": (("S",), "O"),
+        "skipped/reason": (("S",), "O"),
+    },
     "grid": {"image_ids": (("N",), "O"), "*/cells": (("N", 2), "i4")},
 }
 

@@ -55,6 +55,7 @@ def held(stage, n_works):
         "style": embeddings,
         "color": embeddings,
         "tsne": 2 * features + neighbours,  # ours, and the copy inside the index of neighbours
+        "placed": features + embeddings,  # those of the map, then of one source
         "parametric_tsne": 1.8 * features + 0.8 * neighbours,  # all works, and those of them that are trained on
     }.get(stage, 0)
     return (needed + n_works * NAMES) / 2**20

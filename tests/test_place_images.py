@@ -1,6 +1,7 @@
-"""A picture placed again lies where it lay; the saved file alone is enough; bad files are told and passed over."""
+"""A picture placed again lies where it lay; sets grow and nothing in them moves; noise is told from works."""
 
 import csv
+import dataclasses
 import shutil
 
 import h5py
@@ -16,7 +17,7 @@ import extract_style
 import place_images as script
 import prepare_images
 import train_parametric_tsne
-from artatlas import config, store
+from artatlas import config, placed, store
 from artatlas.errors import UserError
 
 # A map of all three sources, both VGG sources with a PCA, in seconds. float32: the same bits whatever the batch holds.
@@ -25,6 +26,7 @@ SMALL = ("vgg.weights=random", "vgg.network=vgg16", "vgg.precision=float32", "im
          "style.n_components=12", "maps={all: {style: 1, content: 1, color: 1}}", "tsne.n_iter=250",
          "parametric_tsne.map=all", "parametric_tsne.hidden=[64, 64]", "parametric_tsne.epochs=60",
          "render.color_by=null")  # fmt: skip
+NETWORK = "placement.by=network"
 
 
 def paint(path, seed):
@@ -38,8 +40,9 @@ def paint(path, seed):
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
-def flags(folder):
-    return (f"paths.images={folder / 'images'}", "paths.metadata=null", f"paths.outputs={folder / 'outputs'}", *SMALL)
+def flags(folder, *more):
+    return (f"paths.images={folder / 'images'}", "paths.metadata=null", f"paths.outputs={folder / 'outputs'}", *SMALL,
+            *more)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -63,42 +66,123 @@ def copied(trained, tmp_path):
 
 def read_placed(settings):
     with store.open_output(settings, "placed") as h5:
-        skipped = dict(zip(h5["skipped/image_ids"].asstr()[:], h5["skipped/reason"].asstr()[:], strict=True))
-        return store.read_ids(h5), h5["coordinates"][:], h5["nearest_ids"].asstr()[:], skipped
+        return placed.read(h5)
 
 
-def read_known(settings):
-    with h5py.File(settings.outputs / "parametric_tsne.h5") as h5:
-        return store.read_ids(h5), h5["coordinates"][:]
+def places(settings, network=False):
+    """ids and coordinates of the collection's works, by t-SNE or by the network."""
+    name, dataset = ("parametric_tsne", "coordinates") if network else ("tsne", "all/coordinates")
+    with h5py.File(settings.outputs / f"{name}.h5") as h5:
+        return store.read_ids(h5), h5[dataset][:]
 
 
-def test_collection_is_placed_where_it_is_by_the_saved_file_alone(copied):
+def test_the_collection_placed_again_lies_where_it_is(copied):
     folder, settings = copied
-    ids, known = read_known(settings)
-    for path in settings.outputs.iterdir():
-        if path.name != "parametric_tsne.h5":
-            path.unlink() if path.is_file() else shutil.rmtree(path)
+    (settings.outputs / "images.h5").unlink()  # large, and not needed
+    (settings.outputs / "parametric_tsne.h5").unlink()
+    ids, known = places(settings)
     path, summary = script.main(settings, [folder / "images"])
-    found, coordinates, nearest, skipped = read_placed(settings)
-    assert list(found) == list(ids) and not skipped and path.name == "placed.h5"
-    assert np.abs(coordinates - known).max() < 1e-3 * np.ptp(known, axis=0).min()
-    assert (nearest[:, 0] == ids).all() and nearest.shape == (40, 5)  # each lies nearest to itself
-    assert summary == "40 works placed among 40"
+    found, skipped = read_placed(settings)
+    assert list(found.image_ids) == sorted(ids) and not skipped and path.name == "placed.h5"
+    assert (found.coordinates == known[store.rows_of(found.image_ids, ids)]).all()
+    assert (found.nearest_ids[:, 0] == found.image_ids).all() and found.nearest_ids.shape == (40, 5)
+    assert (found.certainty == found.certainty[0]).all() and not found.is_off_map.any()  # each is surest of itself
+    assert summary.startswith("40 works placed among 40, certainty ") and "0 off the map" in summary
 
 
-def test_new_works_lie_among_their_like(copied):
-    folder, settings = copied
+def test_the_network_places_the_collection_where_it_drew_it(copied):
+    folder, _ = copied
+    settings = config.load(None, flags(folder, NETWORK))
+    ids, known = places(settings, network=True)
+    script.main(settings, [folder / "images"])
+    found, _ = read_placed(settings)
+    assert np.abs(found.coordinates - known[store.rows_of(found.image_ids, ids)]).max() < 1e-3 * np.ptp(known)
+    with h5py.File(settings.outputs / "placed.h5") as h5:
+        assert h5["calibration"].attrs["n_works"] == 8  # those that the network never saw
+        assert "parametric_tsne" in h5.attrs["inputs"]
+
+
+@pytest.mark.parametrize("by", ["neighbors", "network"])
+def test_new_works_lie_among_their_like(copied, by):
+    folder, _ = copied
+    settings = config.load(None, flags(folder, f"placement.by={by}"))
     for i in range(100, 132):
         paint(folder / "new" / f"group{i % 4}-{i}.png", i)
     script.main(settings, [folder / "new"])
-    ids, _, nearest, _ = read_placed(settings)
+    found, _ = read_placed(settings)
 
     def share_of_own_group(of_each):
-        pairs = [(near, image_id) for image_id, row in zip(ids, of_each, strict=True) for near in row]
+        pairs = [(near, image_id) for image_id, row in zip(found.image_ids, of_each, strict=True) for near in row]
         return np.mean([near.split("/")[0] == image_id.split("-")[0] for near, image_id in pairs])
 
-    assert share_of_own_group(nearest) > 0.8
-    assert share_of_own_group(np.random.default_rng(0).permutation(nearest)) < 0.5  # chance is 1/4
+    assert share_of_own_group(found.nearest_ids) > 0.8
+    assert share_of_own_group(np.random.default_rng(0).permutation(found.nearest_ids)) < 0.5  # chance is 1/4
+    assert found.is_off_map.mean() < 0.5
+
+
+def test_noise_is_off_the_map_and_works_like_the_others_are_not(copied):
+    folder, settings = copied
+    rng = np.random.default_rng(0)
+    (folder / "new").mkdir()
+    for i in range(8):
+        paint(folder / "new" / f"work{i}.png", 200 + i)
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(folder / "new" / f"noise{i}.png")
+    script.main(settings, [folder / "new"])
+    found, _ = read_placed(settings)
+    is_noise = np.array([image_id.startswith("noise") for image_id in found.image_ids])
+    assert found.is_off_map[is_noise].all() and found.is_off_map[~is_noise].mean() <= 0.25
+    assert found.novelty[is_noise].min() > found.novelty[~is_noise].max()
+
+
+def test_a_set_grows_and_what_is_in_it_keeps_its_bytes(copied, capsys):
+    folder, settings = copied
+    for i in range(12):
+        paint(folder / "new" / f"{i:02d}.png", 300 + i)
+    (folder / "new" / "13.png").write_bytes(b"no picture")
+    script.main(settings, [folder / "new" / f"{i:02d}.png" for i in (5, 1, 7)] + [folder / "new" / "13.png"])
+    first, skipped = read_placed(settings)
+    lines = (settings.outputs / "placed.csv").read_bytes()
+    assert skipped.keys() == {(folder / "new" / "13.png").as_posix()}
+
+    script.main(settings, [folder / "images" / "group0"])
+    _, summary = script.main(settings, [folder / "new"])  # other ids: named by their folder
+    grown, skipped = read_placed(settings)
+    assert len(grown.image_ids) == 3 + 10 + 12 and len(skipped) == 2 and "12 works placed" in summary
+    assert "13 placed before" in summary
+    for field in dataclasses.fields(first):
+        before, after = getattr(first, field.name), getattr(grown, field.name)[:3]
+        assert (before == after).all() and before.dtype == after.dtype
+    assert (settings.outputs / "placed.csv").read_bytes().startswith(lines)
+    assert (grown.coordinates[:3] == grown.coordinates[[18, 14, 20]]).all()  # the same pictures, in another order
+
+    whole = (settings.outputs / "placed.h5").read_bytes()
+    paint(folder / "new" / "03.png", 999)  # another picture of a name that is taken
+    _, summary = script.main(settings, [folder / "new"])
+    assert summary == "nothing new: 25 works placed already"
+    assert "03.png is left where it is: another picture has this name now" in capsys.readouterr().err
+    assert (settings.outputs / "placed.h5").read_bytes() == whole
+    paint(folder / "new" / "13.png", 13)
+    script.main(settings, [folder / "new"])
+    assert len(read_placed(settings)[0].image_ids) == 26 and "13.png" not in read_placed(settings)[1]
+    script.main(settings, [folder / "new"], replace=True)
+    again, skipped = read_placed(settings)
+    assert len(again.image_ids) == 13 and not skipped
+
+
+def test_sets_of_two_maps_or_methods_are_not_mixed(copied):
+    folder, settings = copied
+    script.main(settings, [folder / "images" / "group0"])
+    before = (settings.outputs / "placed.h5").read_bytes()
+    by_network = config.load(None, flags(folder, NETWORK))
+    with pytest.raises(UserError, match=r"placement.by: neighbors, the settings now say network. Name all .*--replace"):
+        script.main(by_network, [folder / "images" / "group1"])
+    again = config.load(None, flags(folder, "tsne.seed=7"))
+    build_tsne.main(again)
+    with pytest.raises(UserError, match=r"made from an older .*tsne.h5. Name all pictures and add --replace"):
+        script.main(again, [folder / "images" / "group1"])
+    assert (settings.outputs / "placed.h5").read_bytes() == before
+    script.main(again, [folder / "images" / "group1"], replace=True)
+    assert len(read_placed(again)[0].image_ids) == 10
 
 
 def test_bad_files_are_listed_with_the_reason_and_the_rest_is_placed(copied, capsys):
@@ -109,18 +193,20 @@ def test_bad_files_are_listed_with_the_reason_and_the_rest_is_placed(copied, cap
     (folder / "new" / "notes.txt").write_text("passed over in silence")
     paint(folder / "=SUM(A1).png", 5)
     _, summary = script.main(settings, [folder / "new", folder / "=SUM(A1).png"])
-    ids, coordinates, _, skipped = read_placed(settings)
+    found, skipped = read_placed(settings)
     typed = (folder / "=SUM(A1).png").as_posix()
-    assert list(ids) == ["deep/er/good, really.png", typed]
+    assert list(found.image_ids) == ["deep/er/good, really.png", typed]
     assert skipped.keys() == {"empty.jpg", "text.png"} and "empty" in skipped["empty.jpg"]
-    assert summary == "2 works placed among 40, 2 skipped"
+    assert summary.startswith("2 works placed among 40, ") and summary.endswith(", 2 skipped")
     assert "skipped text.png: " in capsys.readouterr().err
     lines = (settings.outputs / "placed.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == '"filename","x","y"' and lines[1].startswith('"deep/er/good, really.png",')
+    assert lines[0] == '"filename","x","y","certainty","off_map"' and lines[1].startswith('"deep/er/good, really.png",')
     with (settings.outputs / "placed.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["filename"] for row in rows] == list(ids)
-    assert np.allclose([[float(row["x"]), float(row["y"])] for row in rows], coordinates, atol=1e-4)
+    assert [row["filename"] for row in rows] == list(found.image_ids)
+    numbers = [[float(row[name]) for name in ("x", "y", "certainty", "off_map")] for row in rows]
+    expected = np.column_stack([found.coordinates, found.certainty, found.is_off_map])
+    assert np.allclose(numbers, expected, atol=1e-4)
 
 
 def test_mistakes_are_told(copied):
@@ -138,22 +224,23 @@ def test_mistakes_are_told(copied):
         paint(folder / name / "same.png", 1)
     with pytest.raises(UserError, match=r"same.png stands for both"):
         script.main(settings, [folder / "a", folder / "b"])
-    changed = config.load(None, (*flags(folder), "parametric_tsne.epochs=7"))
+    changed = config.load(None, flags(folder, NETWORK, "parametric_tsne.epochs=7"))
     with pytest.raises(UserError, match=r"epochs: 60, the settings now say 7. Run: python train_parametric_tsne.py"):
         script.main(changed, [folder / "a"])
-    with h5py.File(settings.outputs / "parametric_tsne.h5", "r+") as h5:
-        recipe = h5["sources/content"].attrs["recipe"]
+    with h5py.File(settings.outputs / "content.h5", "r+") as h5:
+        recipe = h5.attrs["recipe"]
         sha256 = recipe.split('"weights_sha256": "')[1][:64]
-        h5["sources/content"].attrs["recipe"] = recipe.replace(sha256, "0" * 64)
-    with pytest.raises(UserError, match="are not the weights that parametric_tsne.h5 was made with"):
+        h5.attrs["recipe"] = recipe.replace(sha256, "0" * 64)
+    with pytest.raises(UserError, match=r"are not the weights that style.h5 or content.h5 or color.h5 was made with"):
         script.main(settings, [folder / "a"])
 
 
 def test_placed_is_out_of_date_after_the_network_is_trained_again(copied):
-    folder, settings = copied
+    folder, _ = copied
+    settings = config.load(None, flags(folder, NETWORK))
     script.main(settings, [folder / "images"])
     assert store.why_stale(settings, "placed") is None
-    again = config.load(None, (*flags(folder), "parametric_tsne.seed=7", "parametric_tsne.epochs=2"))
+    again = config.load(None, flags(folder, NETWORK, "parametric_tsne.seed=7", "parametric_tsne.epochs=2"))
     train_parametric_tsne.main(again)
     assert "placed.h5 was made from an older" in store.why_stale(again, "placed")
 
@@ -163,6 +250,6 @@ def test_same_bytes_from_the_command_line_and_silence(copied):
     script.main(settings, [folder / "images" / "group1"])
     first = (settings.outputs / "placed.h5").read_bytes()
     words = [word for value in flags(folder) for word in ("--set", value)]
-    result = run_script("place_images.py", folder / "images" / "group1", *words)
+    result = run_script("place_images.py", folder / "images" / "group1", "--replace", *words)
     assert result.stderr == "" and "10 works placed among 40" in result.stdout
     assert (settings.outputs / "placed.h5").read_bytes() == first
