@@ -100,6 +100,7 @@ class ParametricTsne(_Section):
     batch_size: Annotated[int, Field(ge=8)]
     epochs: Count
     test_share: Annotated[float, Field(gt=0, lt=1)]
+    label: Text | None
     seed: Seed
 
 

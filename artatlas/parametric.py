@@ -72,6 +72,25 @@ def affinities(features: np.ndarray, perplexity: float) -> Any:
     return ((one_way + one_way.T) / (2 * n_works)).astype(np.float32).tocsr()
 
 
+def kl_divergence(p: Any, coordinates: np.ndarray, alpha: float = 1.0) -> float:
+    """KL(P || Q) of t-SNE with alpha degrees of freedom, in float64; what the training minimises, without TensorFlow.
+
+    p : (N, N) CSR as `affinities` makes it; coordinates : (N, 2)
+    """
+    y = coordinates.astype(np.float64)
+    y = y - y.mean(axis=0)
+    squares = (y**2).sum(axis=1)
+    total, pairs = 0.0, p.tocoo()
+    for rows in blocks(len(y)):
+        squared = np.maximum(squares[rows, None] + squares - 2 * y[rows] @ y.T, 0)
+        total += ((1 + squared / alpha) ** (-(alpha + 1) / 2)).sum()
+    total -= len(y)  # a work is not its own neighbour
+    squared = ((y[pairs.row] - y[pairs.col]) ** 2).sum(axis=1)
+    log_of_pairs = -(alpha + 1) / 2 * np.log1p(squared / alpha) - np.log(total)
+    weights = pairs.data.astype(np.float64)
+    return float((weights * (np.log(weights) - log_of_pairs)).sum())
+
+
 @dataclass(frozen=True)
 class Network:
     """A trained network and the constants around it: from features (B, D) to map coordinates (B, 2).

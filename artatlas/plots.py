@@ -1,4 +1,4 @@
-"""The plot of a map's works as coloured points: by a metadata column, which may hold numbers, categories or anything.
+"""Plots of maps as coloured points, by a metadata column, which may hold anything; and of a network that learns one.
 
 Source  colours for the colour-blind: Okabe & Ito 2008; viridis: Smith & van der Walt 2015
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from artatlas import cli
+from artatlas import cli, store
 
 NAMED = 20  # categories with a colour of their own; more cannot be told apart
 # Okabe & Ito's without black and yellow, which are too dark and too pale for points; each round has its own marker.
@@ -120,3 +120,65 @@ def _draw_numbers(axes: Any, x: np.ndarray, y: np.ndarray, column: str, numbers:
     bar.outline.set_visible(False)
     unknown = f"\n(grey: not known, {(~known).sum():,})" if not known.all() else ""
     bar.set_label(as_label(column) + unknown, parse_math=False)
+
+
+def draw_losses(path: Path, losses: np.ndarray, n_warmup: int, objective: str) -> None:
+    """The loss on training and on test works after each epoch."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    epochs = np.arange(1, len(losses) + 1)
+    axes.plot(epochs, losses[:, 0], color="#4477aa", label="training works")
+    axes.plot(epochs, losses[:, 1], color="#cc3311", label="test works, never trained on")
+    if n_warmup:
+        axes.axvline(n_warmup + 0.5, color="0.6", linestyle=":")
+        for text, side in (("regression ", "right"), (" kl", "left")):
+            where = axes.get_xaxis_transform()  # x in epochs, y as a share of the height
+            axes.text(n_warmup + 0.5, 0.97, text, ha=side, va="top", color="0.4", transform=where)
+    axes.set(xlabel="epoch", xlim=(0, len(losses) + 1))
+    if objective == "kl":
+        axes.set(ylabel="KL(P || Q)", ylim=(0, None))
+    else:
+        axes.set(ylabel="mean squared error, coordinates 0 to 1", yscale="log" if (losses > 0).all() else "linear")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    with store.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    plt.close(figure)
+
+
+def draw_maps(path: Path, coordinates: np.ndarray, placed: np.ndarray, is_test: np.ndarray, name: str) -> None:
+    """The finished map and the network's side by side. A work has one colour in both, that of its place on the first:
+    where the colours stay together, neighbours have."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    width, height = np.ptp(np.vstack([coordinates, placed]), axis=0)
+    inches = 13, 6.5 * np.clip(height / max(width, 1e-9), 0.5, 1.5) + 0.8  # panels of the maps' shape, and the legend
+    figure, panels = plt.subplots(1, 2, figsize=inches, layout="constrained", sharex=True, sharey=True)
+    colors = place_colors(coordinates)
+    size = float(np.clip(6000 / len(coordinates), 1, 28))  # points shrink as they get many
+    for axes, points, title in zip(panels, (coordinates, placed), (f"t-SNE, {name}", "the network"), strict=True):
+        for rows, label, style in (
+            (~is_test, "training works", {"s": size, "linewidths": 0, "alpha": 0.75}),
+            (is_test, "test works, never trained on", {"s": 2 * size, "linewidths": 0.7, "edgecolors": "black"}),
+        ):
+            axes.scatter(*points[rows].T, c=colors[rows], label=label, **style)
+        axes.set(title=title, aspect="equal", xticks=[], yticks=[])
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    with store.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    plt.close(figure)
+
+
+def place_colors(coordinates: np.ndarray) -> np.ndarray:
+    """(N, 2) -> (N, 3) RGB 0..1 that changes smoothly over the map: by rank, so that every colour is used alike."""
+    ranks = coordinates.argsort(axis=0, kind="stable").argsort(axis=0) / max(1, len(coordinates) - 1)
+    x, y = ranks[:, :1], ranks[:, 1:]
+    corners = np.array([[0.13, 0.35, 0.75], [0.90, 0.25, 0.20], [0.10, 0.65, 0.45], [0.98, 0.80, 0.15]])
+    return (1 - y) * ((1 - x) * corners[0] + x * corners[1]) + y * ((1 - x) * corners[2] + x * corners[3])

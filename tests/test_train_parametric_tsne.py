@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import train_parametric_tsne as script
-from artatlas import config, metrics, parametric, sources, store
+from artatlas import config, metrics, parametric, parametric_training, sources, store
 from artatlas.errors import UserError
 from artatlas.reduce import Pca
 
@@ -54,7 +54,8 @@ def plant(settings, n_works=240, seed=0, order=None, copies=0):
     write_files(settings, ids, {name: values[rows] for name, values in embeddings.items()}, coordinates[rows])
     if copies:
         first = {f"copy{i:04d}.png": f"w{i:04d}.png" for i in range(copies)}
-        write_images(settings, ids, [first.get(image_id, "") for image_id in ids])
+        artists = [f"artist {group}" for group in groups[rows]]
+        write_images(settings, ids, [first.get(image_id, "") for image_id in ids], artist=artists)
     return ids, groups[rows], coordinates[rows]
 
 
@@ -76,7 +77,7 @@ def write_files(settings, ids, embeddings, coordinates):
             h5[f"{name}/coordinates"] = coordinates[::-1].astype(np.float32)
 
 
-def write_images(settings, ids, duplicate_of):
+def write_images(settings, ids, duplicate_of, **metadata):
     recipe = {"settings": settings.settings(("images",))}
     with store.create(settings.outputs / "images.h5", "images", recipe, {}) as h5:
         store.write_ids(h5, ids)
@@ -86,6 +87,8 @@ def write_images(settings, ids, duplicate_of):
             h5[name] = np.ones(len(ids), np.int32)
         for name, values in (("duplicate_of", duplicate_of), ("skipped/image_ids", []), ("skipped/reason", [])):
             h5.create_dataset(name, data=np.array(values, object), dtype=store.TEXT)
+        for name, values in metadata.items():
+            h5.create_dataset(f"metadata/{name}", data=np.array(values, object), dtype=store.TEXT)
 
 
 def read(settings):
@@ -136,17 +139,17 @@ def test_affinities_of_few_or_equal_works_are_finite(n_works):
 def test_batches_hold_every_row_once_and_the_affinities_among_them_sum_to_one():
     rng = np.random.default_rng(0)
     rows = np.arange(100, 200)
-    drawn = script.batches(rows, 32, rng)
+    drawn = parametric_training.batches(rows, 32, rng)
     assert sorted(np.concatenate(drawn)) == sorted(rows) and {len(batch) for batch in drawn} == {25}
     p = parametric.affinities(rng.normal(size=(100, 5)).astype(np.float32), 10)
     batch = rng.permutation(100)[:25]
-    among = script.batch_affinities(p, batch)
+    among = parametric_training.batch_affinities(p, batch)
     assert np.isclose(among.sum(), 1) and np.allclose(among, among.T)
     everything = p.toarray()
     assert np.allclose(among * everything[np.ix_(batch, batch)].sum(), everything[np.ix_(batch, batch)])
-    assert np.allclose(script.batch_affinities(p, np.arange(100)), everything)
+    assert np.allclose(parametric_training.batch_affinities(p, np.arange(100)), everything)
     strangers = np.flatnonzero(everything[0] == 0)[:2]  # 0 itself and a work that it is no neighbour of
-    assert not script.batch_affinities(p, strangers).any()
+    assert not parametric_training.batch_affinities(p, strangers).any()
 
 
 # --- KL(P || Q)
@@ -154,7 +157,8 @@ def test_batches_hold_every_row_once_and_the_affinities_among_them_sum_to_one():
 
 def test_kl_gradient_equals_finite_differences_and_that_of_van_der_maaten(tf):
     rng = np.random.default_rng(0)
-    p = parametric.affinities(rng.normal(size=(12, 4)).astype(np.float32), 3).toarray()
+    features = rng.normal(size=(12, 4)).astype(np.float32)
+    p = parametric.affinities(features, 3).toarray()
     y = rng.normal(size=(12, 2))
 
     def kl(coordinates, alpha=1.0):  # the definition, in float64
@@ -167,9 +171,11 @@ def test_kl_gradient_equals_finite_differences_and_that_of_van_der_maaten(tf):
     for alpha in (1.0, 2.5):
         with tf.GradientTape() as tape:
             coordinates = tf.Variable(y.astype(np.float32))
-            value = script.kl_divergence(tf, tf.constant(p), coordinates, alpha)
+            value = parametric_training.kl_divergence(tf, tf.constant(p), coordinates, alpha)
         gradient = tape.gradient(value, coordinates).numpy()
         assert np.isclose(float(value), kl(y, alpha), atol=1e-5)
+        sparse = parametric.affinities(features, 3)
+        assert np.isclose(parametric.kl_divergence(sparse, y + 100, alpha), kl(y, alpha), atol=1e-5)
         numeric = np.empty_like(y)
         for i in np.ndindex(y.shape):
             step = np.zeros_like(y)
@@ -190,8 +196,8 @@ def test_kl_is_zero_where_q_is_p(tf):
     y = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     weights = 1 / (1 + np.square(y[:, None] - y[None]).sum(axis=2))
     np.fill_diagonal(weights, 0)
-    assert abs(float(script.kl_divergence(tf, weights / weights.sum(), y, 1.0))) < 1e-6
-    assert float(script.kl_divergence(tf, weights / weights.sum(), 2 * y, 1.0)) > 0.01
+    assert abs(float(parametric_training.kl_divergence(tf, weights / weights.sum(), y, 1.0))) < 1e-6
+    assert float(parametric_training.kl_divergence(tf, weights / weights.sum(), 2 * y, 1.0)) > 0.01
 
 
 # --- the split
@@ -224,16 +230,16 @@ def test_training_never_sees_a_test_work(outputs_of, tf):
     features, coordinates = rng.normal(size=(80, 6)).astype("f4"), rng.normal(size=(80, 2)).astype("f4")
     is_test = rng.permutation(80) < 20
     settings = outputs_of("parametric_tsne.epochs=4").parametric_tsne
-    first, losses, _ = script.train(features, coordinates, is_test, 10, settings, tf)
+    first, losses, _ = parametric_training.train(features, coordinates, is_test, 10, settings, tf)
     other_features, other_coordinates = features.copy(), coordinates.copy()
     other_features[is_test], other_coordinates[is_test] = 3 * rng.normal(size=(20, 6)), rng.normal(size=(20, 2))
-    second, other_losses, _ = script.train(other_features, other_coordinates, is_test, 10, settings, tf)
+    second, other_losses, _ = parametric_training.train(other_features, other_coordinates, is_test, 10, settings, tf)
     for one, two in zip(first.layers, second.layers, strict=True):
         assert (one[0] == two[0]).all() and (one[1] == two[1]).all()
     assert (first.input_mean == second.input_mean).all() and first.input_scale == second.input_scale
     assert (losses[:, 0] == other_losses[:, 0]).all() and (losses[:, 1] != other_losses[:, 1]).all()
     other_features[~is_test] += 1e-3 * rng.normal(size=(60, 6)).astype("f4")  # control: training works do
-    third, _, _ = script.train(other_features, coordinates, is_test, 10, settings, tf)
+    third, _, _ = parametric_training.train(other_features, coordinates, is_test, 10, settings, tf)
     assert (first.layers[0][0] != third.layers[0][0]).any()
 
 
@@ -245,11 +251,13 @@ def test_forward_pass_equals_that_of_keras(outputs_of, objective):
     rng = np.random.default_rng(0)
     features, coordinates = rng.normal(size=(50, 12)).astype("f4"), (40 * rng.normal(size=(50, 2)) + 7).astype("f4")
     settings = outputs_of("parametric_tsne.hidden=[500, 500, 2000]", f"parametric_tsne.objective={objective}")
-    model = script.build_model(12, settings.parametric_tsne)
+    model = parametric_training.build_model(12, settings.parametric_tsne)
     for layer in model.layers:
         if layer.weights:
             layer.bias.assign(rng.normal(size=layer.bias.shape))
-    network = dataclasses.replace(script.fit_constants(features, coordinates), layers=script.read_layers(model))
+    network = dataclasses.replace(
+        parametric_training.fit_constants(features, coordinates), layers=parametric_training.read_layers(model)
+    )
     span = network.map_high - network.map_low
     theirs = network.map_low + model(network.standardize(features), training=False).numpy() * span
     assert np.abs(network.place(features) - theirs).max() < 1e-5 * span.max()
@@ -290,11 +298,12 @@ def test_planted_groups_are_learned_and_shuffled_ones_are_not(outputs_of, object
     assert held_out_accuracy(coordinates, shuffled, is_test) < 0.45  # chance is 1/6
     assert is_test.sum() == report["n_test"] == 48 and f"{objective}, 48 works held out" in summary
     assert report["trustworthiness"] > report["map_trustworthiness"] - 0.1
+    assert abs(report["kl_divergence"] - report["map_kl_divergence"]) < 0.5 and report["kl_divergence"] > 0
     assert report["median_distance"] < {"kl": 0.15, "regression": 0.05}[objective]
     assert len(history["train_loss"]) == 60 and history["test_loss"][-1] < 0.7 * history["test_loss"][0]
     assert np.isclose(history["test_loss"][-1], report["test_loss"])
     if objective == "kl":  # from where regression ends KL(P || Q) falls further, on works not trained on too
-        n_warmup = round(script.WARMUP_SHARE * 60)
+        n_warmup = round(parametric_training.WARMUP_SHARE * 60)
         assert all(losses[-1] < losses[n_warmup - 1] for losses in history.values())
     for name in ("losses", "maps"):
         picture = (settings.outputs / f"parametric_tsne_{name}.png").read_bytes()
@@ -323,13 +332,42 @@ def test_file_holds_what_placing_needs(outputs_of):
 def test_copies_told_by_images_stay_together(outputs_of):
     settings = outputs_of("parametric_tsne.epochs=2")
     plant(settings, copies=40)
-    script.main(settings)
-    ids, _, is_test, _, _ = read(settings)
+    _, summary = script.main(settings)
+    ids, _, is_test, figures, _ = read(settings)
+    assert f"artist 1-NN error {figures['nearest_error']:.3f} ({figures['map_nearest_error']:.3f})" in summary
     side = dict(zip(ids, is_test, strict=True))
     assert all(side[f"copy{i:04d}.png"] == side[f"w{i:04d}.png"] for i in range(40)) and any(
         side[f"copy{i:04d}.png"] for i in range(40)
     )
     assert "images" in store.attributes(settings, "parametric_tsne")["inputs"]
+
+
+def test_the_report_counts_what_it_says():
+    """Of a network that draws its two features as they are: its map is the finished one, and then a worse one."""
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(200, 2)).astype("f4")
+    network = parametric.Network(
+        np.zeros(2, "f4"), 1.0, [(np.eye(2, dtype="f4"), np.zeros(2, "f4"))], np.zeros(2, "f4"), np.ones(2, "f4")
+    )
+    is_test, losses = np.arange(200) % 4 == 0, np.zeros((1, 2), "f4")
+    labels = np.where(places[:, 0] > 0, "east", "west").astype(object)
+    labels[is_test & (np.arange(200) % 8 == 0)] = ""  # unknown: not asked about
+    labels[4] = "met by no other work"
+    figures = script.report(network, places, places, is_test, losses, labels, 10, 1.0)
+    assert figures["trustworthiness"] == 1 and figures["median_distance"] == 0 and figures["n_test"] == 50
+    assert figures["kl_divergence"] == figures["map_kl_divergence"]
+    nearest = np.linalg.norm(places[is_test][:, None] - places[~is_test], axis=2).argmin(axis=1)
+    wrong = [
+        label != labels[~is_test][row]
+        for label, row in zip(labels[is_test], nearest, strict=True)
+        if label in ("east", "west")
+    ]
+    assert figures["nearest_error"] == np.mean(wrong) < 0.2
+    shuffled = script.report(network, places, places, is_test, losses, rng.permutation(labels), 10, 1.0)
+    assert shuffled["nearest_error"] > 0.3  # control
+    other = script.report(network, places, rng.permutation(places), is_test, losses, None, 10, 1.0)
+    assert other["trustworthiness"] == 1 > other["map_trustworthiness"] and other["median_distance"] > 0.2
+    assert other["kl_divergence"] < other["map_kl_divergence"] and "nearest_error" not in other
 
 
 def test_same_bytes_in_two_processes_and_others_with_another_seed(outputs_of):
@@ -411,7 +449,7 @@ def test_placing_many_works_takes_the_memory_of_a_block(monkeypatch):
 def test_constants_are_fitted_without_a_copy_of_all_works(monkeypatch):
     monkeypatch.setattr(sources, "BLOCK", 500)
     features = np.random.default_rng(0).normal(size=(20_000, 64)).astype("f4")
-    assert peak_bytes(lambda: script.fit_constants(features, features[:, :2])) < 0.4 * features.nbytes
+    assert peak_bytes(lambda: parametric_training.fit_constants(features, features[:, :2])) < 0.4 * features.nbytes
 
 
 def test_works_are_standardized_in_batches(outputs_of, monkeypatch):
