@@ -29,7 +29,7 @@ from artatlas import cli, embed, parametric, placed, placement, sources, store
 from artatlas.collection import File
 from artatlas.config import Config, Images
 from artatlas.errors import UserError
-from artatlas.placed import Calibration, Placed
+from artatlas.placed import Placed
 from artatlas.sources import PlacedSource
 
 N_NEAREST = 5
@@ -111,61 +111,58 @@ def nearest_works(coordinates: np.ndarray, known: np.ndarray) -> np.ndarray:
     return KDTree(known).query(coordinates, k=range(1, min(N_NEAREST, len(known)) + 1))[1]
 
 
+def read_map(config: Config) -> tuple[np.ndarray, np.ndarray, float, dict[str, str]]:
+    """image_ids (N,), coordinates (N, 2) and perplexity of the finished map; fingerprints of what it is read from."""
+    name = config.parametric_tsne.map
+    _, inputs = sources.common_ids(config, list(config.maps[name]))
+    with store.open_output(config, "tsne") as h5:
+        inputs["tsne"] = str(h5.attrs["fingerprint"])
+        perplexity = float(json.loads(h5.attrs["recipe"])["perplexity"])
+        return store.read_ids(h5), h5[f"{name}/coordinates"][:], perplexity, inputs
+
+
 def main(config: Config, pictures: list[Path], replace: bool = False) -> tuple[Path, str]:
     # 1. Read
     settings, output = config.placement, config.outputs / "placed.h5"
     files = embed.find_pictures(pictures, config)
     before, skipped = (None, {}) if replace else read_before(config, output)
+    image_ids, coordinates, perplexity, inputs = read_map(config)
     weights: dict[str, float] = dict(config.maps[config.parametric_tsne.map].items())
-    _, inputs = sources.common_ids(config, list(weights))
-    with store.open_output(config, "tsne") as h5:
-        image_ids, coordinates = store.read_ids(h5), h5[f"{config.parametric_tsne.map}/coordinates"][:]
-        perplexity = float(json.loads(h5.attrs["recipe"])["perplexity"])
-        inputs["tsne"] = str(h5.attrs["fingerprint"])
-    network = None
-    if settings.by == "network":
-        network, unseen_ids, inputs["parametric_tsne"] = read_network(config)
     features, scalers = sources.read_features(config, image_ids, weights, config.tsne.scaling)
     placed_sources = {name: sources.read_placed(config, name, scaler) for name, scaler in scalers.items()}
+    draw = None
+    if settings.by == "network":
+        network, unseen_ids, inputs["parametric_tsne"] = read_network(config)
+        draw, unseen = network.place, store.rows_of(unseen_ids, image_ids)
     known = dict(zip(before.image_ids, before.file_sha256, strict=True)) if before else {}
-
-    # 2. Compute
     works, embeddings = look(files, config, placed_sources, known, skipped)
     if not works:
         return output, f"nothing new: {cli.count(len(known), 'work')} placed already"
+
+    # 2. Compute
     new_features = np.hstack([of.scaler.transform(embeddings[name]) for name, of in placed_sources.items()])
     atlas = placement.prepare(features, coordinates, perplexity, settings.seed)
-    near = placement.neighborhood(atlas, new_features)
-    if network:
-        unseen = store.rows_of(unseen_ids, image_ids)
-        found = network.place(new_features)
-        agreed, errors = placement.rehearse(atlas, features, unseen, network.place)
-    else:
-        found = placement.gather(near, atlas.bandwidth)
-        agreed, errors = placement.rehearse(atlas, features, atlas.sample)
-    knots = placement.fit_certainty(agreed, errors)
-    certainty = placement.certainty(placement.agreement(near, found, atlas.bandwidth), *knots)
+    rehearsed = placement.rehearse(atlas, features, unseen if draw else atlas.sample, draw)
     own_novelty, new_novelty = novelty(config, image_ids, embeddings)
-    off_map_above = float(np.quantile(own_novelty, 1 - settings.off_map_share)) if len(own_novelty) else np.inf
-    added = Placed(
-        *np.array(works, dtype=object).T, found, certainty, new_novelty, new_novelty > off_map_above,
-        image_ids[nearest_works(found, coordinates)],
-    )  # fmt: skip
+    calibration = placement.calibrate(*rehearsed, own_novelty, settings.off_map_share)
+    near = placement.neighborhood(atlas, new_features)
+    found = draw(new_features) if draw else placement.gather(near, atlas.bandwidth)
+    certainty = calibration.certainty_of(placement.agreement(near, found, atlas.bandwidth))
+    is_off_map = new_novelty > calibration.off_map_above
+    nearest = image_ids[nearest_works(found, coordinates)]
+    added = Placed(*np.array(works, dtype=object).T, found, certainty, new_novelty, is_off_map, nearest)
     everything = before.then(added) if before else added
 
     # 3. Write
-    is_right = errors <= placement.RIGHT_WITHIN
-    shown = (float(is_right.mean()), float(np.median(errors))) if len(errors) else (0.0, 1.0)
-    calibration = Calibration(*knots, off_map_above, placement.RIGHT_WITHIN, len(errors), *shown)
-    placed.write_csv(output.with_suffix(".csv"), everything)
     identity = [list(pair) for pair in zip(everything.image_ids, everything.file_sha256, strict=True)]
     recipe = {"settings": config.settings(("placement",)), "map": config.parametric_tsne.map}
+    placed.write_csv(output.with_suffix(".csv"), everything)
     with store.create(output, "placed", recipe, inputs, [identity, list(skipped.items())]) as h5:
         placed.write(h5, everything, skipped, calibration)
-    return output, summarize(added, len(image_ids), len(known), len(skipped), calibration)
+    return output, summarize(added, len(image_ids), len(known), len(skipped))
 
 
-def summarize(added: Placed, n_collection: int, n_before: int, n_skipped: int, calibration: Calibration) -> str:
+def summarize(added: Placed, n_collection: int, n_before: int, n_skipped: int) -> str:
     text = (
         f"{cli.count(len(added.image_ids), 'work')} placed among {n_collection:,}, certainty"
         f" {np.median(added.certainty):.2f} at the median, {added.is_off_map.sum():,} off the map"

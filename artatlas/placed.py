@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from artatlas import store
+from artatlas.placement import Calibration
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,6 @@ class Placed:
         """This set and a later one; the rows of this one as they are."""
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(later), strict=True)
         return Placed(*[np.concatenate(pair) for pair in pairs])
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What certainty and the flag were read off: works of the collection that were placed as if they were new."""
-
-    agreement: np.ndarray  # (T,) float32, rising
-    certainty: np.ndarray  # (T,) float32, rising; between these knots it is linear
-    off_map_above: float  # novelty
-    right_within: float  # of the map's diagonal
-    n_works: int
-    share_right: float
-    median_error: float  # of the map's diagonal
 
 
 def read(h5: h5py.File) -> tuple[Placed, dict[str, str]]:

@@ -57,6 +57,30 @@ class Neighborhood:
     weights: np.ndarray
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How certainty and the flag follow from works of the collection that were placed as if they were new.
+
+    agreement, certainty : (T,) float32, knots of a rising line: the share of works whose neighbours agreed so much that
+        was placed right
+    off_map_above : novelty beyond which a work is off the map
+    right_within : of the map's diagonal; a place is right that is no farther from where the map has the work
+    n_works, share_right, median_error : of the works that were placed again; the error as a share of the diagonal
+    """
+
+    agreement: np.ndarray
+    certainty: np.ndarray
+    off_map_above: float
+    right_within: float
+    n_works: int
+    share_right: float
+    median_error: float
+
+    def certainty_of(self, agreed: np.ndarray) -> np.ndarray:
+        """(M,) float32, 0 to 1; beyond the last knot it stays as it is there."""
+        return np.interp(agreed, self.agreement, self.certainty).astype(np.float32)
+
+
 def prepare(features: np.ndarray, coordinates: np.ndarray, perplexity: float, seed: int) -> Atlas:
     """features (N, D), coordinates (N, 2) float32; `seed` draws the works that calibration is on."""
     from scipy.spatial import KDTree
@@ -111,22 +135,17 @@ def agreement(near: Neighborhood, coordinates: np.ndarray, bandwidth: float) -> 
     return np.einsum("mk,mk->m", nearness, near.weights).astype(np.float32)
 
 
-def fit_certainty(agreed: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What share of works whose neighbours agree so much is placed right: knots of a rising line, (T,) float32 each.
-
-    agreed, errors : (C,) of works whose place is known; right is an error of at most `RIGHT_WITHIN`
-    """
+def calibrate(agreed: np.ndarray, errors: np.ndarray, own_novelty: np.ndarray, off_map_share: float) -> Calibration:
+    """From what `rehearse` gives (C,), and the novelty (R,) of the collection's own works."""
     from sklearn.isotonic import IsotonicRegression
 
-    if not len(agreed):
-        return np.zeros(1, np.float32), np.zeros(1, np.float32)  # nothing to go by: nothing is certain
-    fitted = IsotonicRegression(y_min=0, y_max=1).fit(agreed, errors <= RIGHT_WITHIN)
-    return fitted.X_thresholds_.astype(np.float32), fitted.y_thresholds_.astype(np.float32)
-
-
-def certainty(agreed: np.ndarray, agreement_knots: np.ndarray, certainty_knots: np.ndarray) -> np.ndarray:
-    """(M,) float32, 0 to 1, by what `fit_certainty` gave; beyond the last knot it stays as it is there."""
-    return np.interp(agreed, agreement_knots, certainty_knots).astype(np.float32)
+    above = float(np.quantile(own_novelty, 1 - off_map_share)) if len(own_novelty) else np.inf
+    if not len(agreed):  # nothing to go by: nothing is certain
+        return Calibration(np.zeros(1, np.float32), np.zeros(1, np.float32), above, RIGHT_WITHIN, 0, 0.0, 1.0)
+    is_right = errors <= RIGHT_WITHIN
+    fitted = IsotonicRegression(y_min=0, y_max=1).fit(agreed, is_right)
+    knots = fitted.X_thresholds_.astype(np.float32), fitted.y_thresholds_.astype(np.float32)
+    return Calibration(*knots, above, RIGHT_WITHIN, len(agreed), float(is_right.mean()), float(np.median(errors)))
 
 
 def rehearse(

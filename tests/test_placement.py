@@ -82,15 +82,17 @@ def test_order_and_company_of_new_works_change_nothing(atlas):
 def test_certainty_is_the_share_that_was_right_and_rises_with_agreement():
     rng = np.random.default_rng(0)
     agreed = rng.random(20_000).astype("f4")
-    is_right = rng.random(20_000) < agreed**2
-    knots = placement.fit_certainty(agreed, np.where(is_right, 0.01, 0.5))
+    errors = np.where(rng.random(20_000) < agreed**2, 0.01, 0.5)
+    calibration = placement.calibrate(agreed, errors, np.arange(101.0), 0.05)
     asked = np.linspace(-0.5, 1.5, 1000, dtype="f4")
-    certainty = placement.certainty(asked, *knots)
+    certainty = calibration.certainty_of(asked)
     assert (np.diff(certainty) >= 0).all() and certainty.min() >= 0 and certainty.max() <= 1
     inside = (asked > 0) & (asked < 1)
     assert np.abs(certainty - asked**2)[inside].max() < 0.1
-    at_random = placement.fit_certainty(rng.permutation(agreed), np.where(is_right, 0.01, 0.5))  # control
-    assert np.ptp(placement.certainty(asked[inside], *at_random)[100:-100]) < 0.15
+    at_random = placement.calibrate(rng.permutation(agreed), errors, np.zeros(0), 0.05)  # control
+    assert np.ptp(at_random.certainty_of(asked[inside][100:-100])) < 0.15
+    assert calibration.off_map_above == 95 and calibration.n_works == 20_000 and at_random.off_map_above == np.inf
+    assert abs(calibration.share_right - 1 / 3) < 0.02 and calibration.median_error == 0.5
 
 
 def test_rehearsal_leaves_the_work_out_and_its_errors_are_distances(atlas):
@@ -125,9 +127,9 @@ def test_tiny_and_uniform_collections_work(n_works):
             atlas = placement.prepare(features, coordinates, 30, seed=0)
             near = placement.neighborhood(atlas, np.full((3, 4), 0.3, "f4"))
             place = placement.gather(near, atlas.bandwidth)
-            knots = placement.fit_certainty(*placement.rehearse(atlas, features, atlas.sample))
-            certainty = placement.certainty(placement.agreement(near, place, atlas.bandwidth), *knots)
             own, new = placement.novelty(features, np.full((3, 4), 0.3, "f4"), 0)
+            calibration = placement.calibrate(*placement.rehearse(atlas, features, atlas.sample), own, 0.05)
+            certainty = calibration.certainty_of(placement.agreement(near, place, atlas.bandwidth))
             for values in (place, certainty, own, new):
                 assert np.isfinite(values).all()
             assert place.shape == (3, 2) and (certainty == certainty[0]).all()
