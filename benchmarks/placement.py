@@ -6,7 +6,7 @@ again moves even works that were in both: that is the floor), and one that conti
 in it. Then strangers are placed: noise, works turned to noise, flat drawings, and folders of pictures (--strangers).
 
 Run     python benchmarks/placement.py --config my.yaml --work scratch/ [--strangers clipart/ ...] [--network]
-Cost    about 5 minutes for 1,231 works on 2 cores, and 2 more with --network
+Cost    some 5 minutes for 1,231 works on 2 idle cores, and 2 more with --network; a run that was stopped goes on
 """
 
 import argparse
@@ -203,7 +203,7 @@ def seconds_for(n_works, settings):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="of a collection whose map is finished")
-    parser.add_argument("--work", type=Path, required=True, help="a new folder")
+    parser.add_argument("--work", type=Path, required=True, help="a folder for copies and outputs")
     parser.add_argument("--strangers", type=Path, nargs="*", default=[])
     parser.add_argument("--network", action="store_true", help="trains the network and places by it too")
     parser.add_argument("--seed", type=int, default=10)
@@ -213,7 +213,6 @@ def main():
     names = held_out(whole, options.seed)
     rest = [name for name in read_map(whole)[0] if name not in set(names)]
     for folder, some in ((images, rest), (new, names)):
-        folder.mkdir(parents=True)
         copy(some, source, folder)
     drawn = {whole.parametric_tsne.map: dict(whole.maps[whole.parametric_tsne.map].items())}
     overrides = (
@@ -221,11 +220,17 @@ def main():
         f"paths.outputs={options.work / 'outputs'}",
     )  # fmt: skip
     settings = config.load(options.config, overrides)
-    stages = [prepare_images, extract_features, build_tsne]
-    if any("color" in weights for weights in settings.maps.values()):
-        stages.insert(2, extract_color)
-    for stage in stages:
-        print(f"{stage.__name__}: {stage.main(settings)[1]}", file=sys.stderr, flush=True)
+    stages = {
+        "images": prepare_images,
+        "content": extract_features,
+        "style": extract_features,
+        "color": extract_color,
+        "tsne": build_tsne,
+    }
+    for name, stage in stages.items():
+        is_wanted = name in ("images", "tsne") or any(name in weights for weights in settings.maps.values())
+        if is_wanted and store.why_stale(settings, name):  # a run that was stopped goes on
+            print(f"{stage.__name__}: {stage.main(settings)[1]}", file=sys.stderr, flush=True)
     print(f"{header('openTSNE', 'faiss-cpu', 'tensorflow-cpu')}; {len(rest):,} works, {len(names)} held out\n")
     print("| placed by | against the map | new works, median | works on both, median | right | trustworthiness (12) |")
     print("|---|---|---|---|---|---|")
