@@ -171,6 +171,8 @@ def dpq(
         return float("nan")
     gains = [np.maximum(1 - sums / of_features[-1], 0) for sums in (of_grid, of_features)]  # d is d_k of all the others
     return float(np.linalg.norm(gains[0], p) / np.linalg.norm(gains[1], p))
+
+
 def nearest_label_error(
     known: np.ndarray, known_labels: np.ndarray, asked: np.ndarray, asked_labels: np.ndarray
 ) -> float:
