@@ -4,24 +4,29 @@ Reads   outputs/content.h5, style.h5, color.h5   (those that `maps:` mentions)
 Writes  outputs/tsne.h5   image_ids (N,), and per map <map>/coordinates (N, 2), attribute kl_divergence
 Run     python build_tsne.py            settings: maps, tsne
 Source  van der Maaten & Hinton 2008; Policar, Strazar & Zupan 2024 (openTSNE); initialisation and learning rate after
-        Kobak & Berens 2019 and Belkina et al. 2019
-Cost    about 10 s a map for 1,000 works, 1 min for 10,000 on 2 cores
+        Kobak & Berens 2019 and Belkina et al. 2019; repulsion by artatlas/repulsion.py; momentum by experiment
+Cost    see docs/BENCHMARKS.md, t-SNE
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from artatlas import cli, sources, store
+from artatlas import cli, images, neighbors, sources, store
 from artatlas.config import Config, Tsne
 from artatlas.errors import UserError
+from artatlas.repulsion import Repulsion
 from artatlas.stages import BY_NAME, SOURCES
 
-EARLY_ITERATIONS = 250  # under early exaggeration, as in every t-SNE since 2008
+# Iterations and momentum under early exaggeration, and after it. With the momentum of 0.5, then 0.8 of van der Maaten
+# & Hinton 2008, 1,000 iterations end at a worse KL divergence than these 375: docs/EXPERIMENTS.md, t-SNE engines.
+EARLY = (75, 0.8)
+LATER = (300, 0.97)
+SKLEARN_ITERATIONS = (250, 750)  # its momentum is fixed, and so is the first number
 INITIAL_STD = 1e-4  # of the first axis: small enough that early exaggeration decides (Kobak & Berens 2019)
 SINGLE_THREAD_BELOW = 2000  # threads cost more than they bring; the result is the same with any number
-EXACT_NEIGHBOURS_BELOW = 5000  # brute force is exact, deterministic and takes a second or two up to here
 
 
 def resolve_perplexity(perplexity: float | str, n_works: int, file: str) -> float:
@@ -39,6 +44,12 @@ def resolve_perplexity(perplexity: float | str, n_works: int, file: str) -> floa
             f" {n_works}. Set it to {largest} or less."
         )
     return float(perplexity)
+
+
+def iterations(settings: Tsne) -> tuple[int, int]:
+    """How many under early exaggeration, and how many after it."""
+    early, later = (EARLY[0], LATER[0]) if settings.engine == "opentsne" else SKLEARN_ITERATIONS
+    return early, later if settings.n_iter == "auto" else settings.n_iter
 
 
 def initial_layout(features: np.ndarray, method: str, rng: np.random.Generator) -> np.ndarray:
@@ -62,24 +73,43 @@ def initial_layout(features: np.ndarray, method: str, rng: np.random.Generator) 
     return layout / spread * INITIAL_STD + noise * 0.01
 
 
+def find_affinities(features: np.ndarray, perplexity: float, threads: int) -> Any:
+    """openTSNE's affinities: P over the exact 3 x perplexity + 1 nearest neighbours, as many as scikit-learn takes."""
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+
+    n_neighbors = min(len(features) - 1, int(3 * perplexity) + 1)
+    neighbors.set_threads(threads)
+    searchable = neighbors.prepare(features, "none", "exact", seed=0)
+    rows, distances = neighbors.find(searchable, features, n_neighbors, np.arange(len(features)))
+    found = PrecomputedNeighbors(rows.astype(np.int32), distances)
+    return PerplexityBasedNN(perplexity=perplexity, knn_index=found, n_jobs=threads)
+
+
 def embed_opentsne(
     features: np.ndarray, layout: np.ndarray, settings: Tsne, perplexity: float, threads: int, report: Callable
 ) -> tuple[np.ndarray, float]:
-    """Coordinates (N, 2) and the KL divergence, by openTSNE (FFT-accelerated above 10,000 works, else Barnes-Hut)."""
-    from openTSNE import TSNEEmbedding
-    from openTSNE.affinity import PerplexityBasedNN
-    from openTSNE.nearest_neighbors import Annoy, PrecomputedNeighbors, Sklearn
+    """Coordinates (N, 2) and the KL divergence: affinities, attraction and descent by openTSNE, repulsion our own."""
+    from openTSNE import TSNEEmbedding, _tsne
 
-    # The index holds a copy of the features: it goes before P is computed, which needs no more than the neighbours.
-    index = (Sklearn if len(features) < EXACT_NEIGHBOURS_BELOW else Annoy)(
-        features, k=min(len(features) - 1, int(3 * perplexity)), n_jobs=threads, random_state=settings.seed
-    )
-    neighbours = PrecomputedNeighbors(*index.build())
-    del index
-    affinities = PerplexityBasedNN(perplexity=perplexity, knn_index=neighbours, n_jobs=threads)
+    repulsion = Repulsion(threads=threads)
+
+    def objective(
+        coordinates: np.ndarray, P: Any, n_jobs: int, should_eval_error: bool, **_: object
+    ) -> tuple[float, np.ndarray]:
+        """The KL divergence where it is asked for, and sum_j (p_ij - q_ij) (y_i - y_j) / (1 + d_ij^2), (N, 2)."""
+        y = np.ascontiguousarray(coordinates)
+        forces, z = repulsion(y)
+        gradient = forces / -z
+        sum_p, kl = _tsne.estimate_positive_gradient_nn(
+            P.indices, P.indptr, P.data, y, y, gradient, num_threads=n_jobs, should_eval_error=should_eval_error
+        )
+        return kl + sum_p * np.log(z), gradient
+
+    affinities = find_affinities(features, perplexity, threads)
     embedding = TSNEEmbedding(layout, affinities, n_jobs=threads, random_state=settings.seed)
-    phases = ((EARLY_ITERATIONS, settings.early_exaggeration), (settings.n_iter, 1.0))
-    for n_iter, exaggeration in phases:
+    exaggerations, momenta = (settings.early_exaggeration, 1.0), (EARLY[1], LATER[1])
+    for n_iter, exaggeration, momentum in zip(iterations(settings), exaggerations, momenta, strict=True):
         done = 0
 
         def callback(iteration: int, kl: float, _: object) -> None:
@@ -88,8 +118,8 @@ def embed_opentsne(
             done = iteration
 
         embedding = embedding.optimize(
-            n_iter=n_iter, exaggeration=exaggeration, learning_rate=settings.learning_rate,
-            momentum=0.5 if exaggeration > 1 else 0.8, n_jobs=threads, callbacks=callback, callbacks_every_iters=25,
+            n_iter=n_iter, exaggeration=exaggeration, learning_rate=settings.learning_rate, momentum=momentum,
+            negative_gradient_method=objective, n_jobs=threads, callbacks=callback, callbacks_every_iters=25,
         )  # fmt: skip
         report(n_iter - done, None)
     return np.asarray(embedding), float(embedding.kl_divergence)
@@ -101,27 +131,67 @@ def embed_sklearn(
     """The same by scikit-learn's Barnes-Hut t-SNE, the reference."""
     from sklearn.manifold import TSNE
 
+    n_iter = sum(iterations(settings))
     tsne = TSNE(
         perplexity=perplexity, early_exaggeration=settings.early_exaggeration, learning_rate=settings.learning_rate,
-        max_iter=EARLY_ITERATIONS + settings.n_iter, init=layout.astype(np.float32), random_state=settings.seed,
-        n_jobs=threads,
+        max_iter=n_iter, init=layout.astype(np.float32), random_state=settings.seed, n_jobs=threads,
     )  # fmt: skip
     coordinates = tsne.fit_transform(features)
-    report(EARLY_ITERATIONS + settings.n_iter, tsne.kl_divergence_)
+    report(n_iter, tsne.kl_divergence_)
     return coordinates, float(tsne.kl_divergence_)
 
 
-ENGINES = {"opentsne": embed_opentsne, "sklearn": embed_sklearn}
+def embed_cuml(
+    features: np.ndarray, layout: np.ndarray, settings: Tsne, perplexity: float, threads: int, report: Callable
+) -> tuple[np.ndarray, float]:
+    """The same by cuML on an NVIDIA GPU. It starts at random, whatever `initialization` says.
+
+    Written after cuML's documentation (26.08) and not yet run on a GPU.
+    """
+    try:
+        from cuml.manifold import TSNE
+    except ImportError:
+        raise UserError(
+            "tsne.engine: cuml is not installed. Install it on a machine with an NVIDIA GPU (pip install cuml-cu12, or"
+            " cuml-cu13), or set tsne.engine to opentsne."
+        ) from None
+    n_iter = sum(iterations(settings))
+    rate = {} if settings.learning_rate == "auto" else {"learning_rate": settings.learning_rate,
+                                                        "learning_rate_method": "none"}  # fmt: skip
+    tsne = TSNE(
+        perplexity=perplexity, n_neighbors=min(len(features) - 1, int(3 * perplexity) + 1), max_iter=n_iter,
+        early_exaggeration=settings.early_exaggeration, random_state=settings.seed, output_type="numpy", **rate,
+    )  # fmt: skip
+    coordinates = tsne.fit_transform(features)
+    report(n_iter, float(tsne.kl_divergence_))
+    return coordinates, float(tsne.kl_divergence_)
+
+
+ENGINES = {"opentsne": embed_opentsne, "sklearn": embed_sklearn, "cuml": embed_cuml}
+
+
+def check_finite(features: np.ndarray, image_ids: np.ndarray, weights: dict[str, float], name: str) -> None:
+    """Raises UserError where features (N, D) of the map `name` hold NaN or infinity: its forces would reach every work."""
+    bad = [image_ids[rows][~np.isfinite(features[rows]).all(axis=1)] for rows in sources.blocks(len(features))]
+    bad = np.concatenate(bad)
+    if len(bad):
+        scripts = " and ".join(f"python {BY_NAME[source].script}" for source in weights)
+        raise UserError(
+            f"maps.{name}: the features of {cli.count(len(bad), 'work')} are not numbers, first {bad[0]}."
+            f" Delete the outputs of its sources and run: {scripts}"
+        )
 
 
 def draw_map(
     features: np.ndarray, settings: Tsne, perplexity: float, threads: int, name: str
 ) -> tuple[np.ndarray, float]:
     """(N, D) features -> (N, 2) float32 coordinates centred on the origin, and the KL divergence reached."""
+    if settings.metric == "cosine":
+        features = neighbors.unit_rows(features)
     layout = initial_layout(features, settings.initialization, np.random.default_rng(settings.seed))
     if len(features) <= 3:  # too few for a perplexity above 1: the principal axes say all there is to say
         return (layout / INITIAL_STD).astype(np.float32), 0.0
-    with cli.progress(total=EARLY_ITERATIONS + settings.n_iter, unit="it", desc=f"{name} map") as bar:
+    with cli.progress(total=sum(iterations(settings)), unit="it", desc=f"{name} map") as bar:
 
         def report(n_done: int, kl: float | None) -> None:
             bar.update(n_done)
@@ -141,12 +211,13 @@ def main(config: Config) -> tuple[Path, str]:
     file = store.show(config.outputs / BY_NAME[names[0]].output)
     perplexity = resolve_perplexity(config.tsne.perplexity, len(image_ids), file)
     recipe = {"settings": config.settings(("maps", "tsne")), "perplexity": perplexity}
-    threads = -1 if config.machine.threads == "auto" else config.machine.threads
+    threads = images.n_threads(config.machine.threads)
 
     # 2. Compute
     maps = {}
     for name, weights in config.maps.items():
         features, _ = sources.read_features(config, image_ids, weights, config.tsne.scaling)
+        check_finite(features, image_ids, weights, name)
         maps[name] = draw_map(features, config.tsne, perplexity, threads, name)
         del features  # before the next map's are read
 

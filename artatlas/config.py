@@ -79,12 +79,13 @@ class Color(_Section):
 
 
 class Tsne(_Section):
-    engine: Literal["opentsne", "sklearn"]
+    engine: Literal["opentsne", "sklearn", "cuml"]
     scaling: Literal["cosine", "mean_square", "min_max", "none"]
+    metric: Literal["euclidean", "cosine"]
     perplexity: Annotated[float, Field(ge=1)] | Literal["auto"]
     early_exaggeration: Annotated[float, Field(ge=1)]
     learning_rate: Positive | Literal["auto"]
-    n_iter: Count
+    n_iter: Count | Literal["auto"]
     initialization: Literal["pca", "random"]
     seed: Seed
 

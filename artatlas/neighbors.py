@@ -60,7 +60,7 @@ def prepare(
     if hubness == "none":
         return Searchable(base, base, None, _index(base, index, seed, inner=False))
     vectors = np.empty((len(base), base.shape[1] + 1), np.float32)
-    vectors[:, :-1] = _unit(base)
+    vectors[:, :-1] = unit_rows(base)
     vectors[:, -1] = 0
     if local_similarity is None:
         cosines = -_nearest(vectors, vectors, CSLS_NEIGHBORS, np.arange(len(base)), None, inner=True)[1]
@@ -79,7 +79,7 @@ def find(
     names a bar of progress, "" for none.
     """
     inner = searchable.local_similarity is not None
-    asked = np.hstack([_unit(queries), np.ones((len(queries), 1), np.float32)]) if inner else queries
+    asked = np.hstack([unit_rows(queries), np.ones((len(queries), 1), np.float32)]) if inner else queries
     rows, costs = _nearest(asked, searchable.vectors, k, own, searchable.index, inner, desc)
     if not inner:
         return rows, np.sqrt(costs)
@@ -129,16 +129,17 @@ def resolve_index(index: str, n_works: int) -> str:
     return "exact" if n_works <= EXACT_UP_TO else "hnsw"
 
 
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """(N, D) brought to unit length, so that Euclidean distance orders them as cosine does. Zero stays zero."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+
+
 def set_threads(threads: int) -> None:
     """Of faiss, for all that follows. Changes speed, never results."""
     import faiss
 
     faiss.omp_set_num_threads(threads)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
 
 
 def _index(vectors: np.ndarray, kind: str, seed: int, inner: bool) -> Any:

@@ -155,27 +155,25 @@ def test_one_map_is_held_at_a_time(settings, monkeypatch):
     assert len(held) == len(settings.maps)
 
 
-def test_the_index_of_neighbours_is_gone_when_p_is_made(settings, monkeypatch):
-    """It holds a copy of the features. P is what openTSNE makes when left to itself."""
-    from openTSNE import affinity
-    from openTSNE.nearest_neighbors import Annoy
+# --- affinities
 
-    monkeypatch.setattr(build_tsne, "EXACT_NEIGHBOURS_BELOW", 0)
+
+def test_p_is_what_opentsne_makes_of_exact_neighbours():
+    from openTSNE.affinity import PerplexityBasedNN
+
     features = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
-    layout = build_tsne.initial_layout(features, "pca", np.random.default_rng(0))
-    theirs = affinity.PerplexityBasedNN(features, perplexity=10, method="annoy", random_state=settings.tsne.seed)
-    expected = theirs.P.toarray()
-    del theirs
-    make_p, found = affinity.joint_probabilities_nn, []
+    theirs = PerplexityBasedNN(features, perplexity=10, method="exact", k_neighbors=31).P.toarray()
+    ours = build_tsne.find_affinities(features, 10, 2).P.toarray()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-9)
+    other = build_tsne.find_affinities(features, 20, 2).P.toarray()  # the control: another perplexity is another P
+    assert np.abs(other - theirs).max() > 0.1 * theirs.max()
 
-    def watched(*arguments, **options):
-        gc.collect()
-        assert not [thing for thing in gc.get_objects() if type(thing) is Annoy]
-        p = make_p(*arguments, **options)
-        found.append(p.toarray())  # now: exaggeration is multiplied into it, and out again
-        return p
 
-    monkeypatch.setattr(affinity, "joint_probabilities_nn", watched)
-    coordinates, _ = build_tsne.embed_opentsne(features, layout, settings.tsne, 10, 1, lambda *_: None)
-    assert coordinates.shape == (300, 2)
-    np.testing.assert_array_equal(found[0], expected)
+def test_the_same_bytes_on_any_number_of_threads():
+    """`machine:` changes speed, never results; above the numbers of works where other ways of computing begin."""
+    features = np.random.default_rng(0).normal(size=(2500, 16)).astype(np.float32)
+    settings = config.load(None, ("tsne.n_iter=20",)).tsne
+    maps = [build_tsne.draw_map(features, settings, 30, threads, "m") for threads in (1, 2, 2)]
+    assert len({(coordinates.tobytes(), kl) for coordinates, kl in maps}) == 1
+    other = build_tsne.draw_map(features, settings.model_copy(update={"seed": 1}), 30, 2, "m")
+    assert other[0].tobytes() != maps[0][0].tobytes()
