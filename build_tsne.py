@@ -21,8 +21,8 @@ from artatlas.repulsion import Repulsion
 from artatlas.stages import BY_NAME, SOURCES
 
 # Iterations and momentum under early exaggeration, and after it. With the momentum of 0.5, then 0.8 of van der Maaten
-# & Hinton 2008, 1,000 iterations end at a worse KL divergence than these 375: docs/EXPERIMENTS.md, t-SNE engines.
-EARLY = (75, 0.8)
+# & Hinton 2008, 1,000 iterations end at a worse KL divergence than these 400: docs/EXPERIMENTS.md, t-SNE engines.
+EARLY = (100, 0.8)
 LATER = (300, 0.97)
 SKLEARN_ITERATIONS = (250, 750)  # its momentum is fixed, and so is the first number
 INITIAL_STD = 1e-4  # of the first axis: small enough that early exaggeration decides (Kobak & Berens 2019)
@@ -171,7 +171,7 @@ ENGINES = {"opentsne": embed_opentsne, "sklearn": embed_sklearn, "cuml": embed_c
 
 
 def check_finite(features: np.ndarray, image_ids: np.ndarray, weights: dict[str, float], name: str) -> None:
-    """Raises UserError where features (N, D) of the map `name` hold NaN or infinity: its forces would reach every work."""
+    """Raises UserError where features (N, D) of the map `name` hold NaN or infinity, which would reach all works."""
     bad = [image_ids[rows][~np.isfinite(features[rows]).all(axis=1)] for rows in sources.blocks(len(features))]
     bad = np.concatenate(bad)
     if len(bad):

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import store
+from artatlas import neighbors, store
 from artatlas.sources import PlacedSource, Scaler, blocks
 
 # Bisections of the precision; 50 bring the entropy to 1e-9 of its target, as 64-bit floats allow no better anyway.
@@ -57,18 +57,16 @@ def affinities(features: np.ndarray, perplexity: float) -> Any:
     The perplexity is lowered where there are too few works for it.
     """
     from scipy.sparse import csr_array
-    from sklearn.neighbors import NearestNeighbors
 
     n_works = len(features)
     perplexity = max(1.0, min(perplexity, (n_works - 1) / NEIGHBOURS_PER_PERPLEXITY))
     n_neighbors = min(n_works - 1, int(NEIGHBOURS_PER_PERPLEXITY * perplexity) + 1)
-    # Brute force is exact, and at some hundred dimensions no tree is faster.
-    search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(features)
-    distances, neighbors = search.kneighbors()  # of each work, itself left out
+    searchable = neighbors.prepare(features, "none", "exact", seed=0)
+    near, distances = neighbors.find(searchable, features, n_neighbors, np.arange(n_works))
     # A block at a time: the bisection holds some copies of what it is given.
     conditional = np.concatenate([conditional_affinities(distances[rows] ** 2, perplexity) for rows in blocks(n_works)])
     starts = np.arange(n_works + 1) * n_neighbors
-    one_way = csr_array((conditional.ravel(), neighbors.ravel(), starts), shape=(n_works, n_works))
+    one_way = csr_array((conditional.ravel(), near.ravel(), starts), shape=(n_works, n_works))
     return ((one_way + one_way.T) / (2 * n_works)).astype(np.float32).tocsr()
 
 

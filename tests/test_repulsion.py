@@ -41,6 +41,15 @@ def test_a_finer_grid_brings_the_error_down_by_its_cube():
     assert errors[1] < errors[0] / 4 and errors[2] < errors[1] / 7
 
 
+@pytest.mark.parametrize(("size", "allowed"), [(1e-4, 0.05), (1e-2, 5e-3), (0.3, 1e-3), (3, 1e-3)])
+def test_small_maps_get_a_finer_grid(size, allowed):
+    """t-SNE starts at 1e-4 and is small under early exaggeration: with the late map's grid it ended in worse maps."""
+    small = rng.normal(size=(1000, 2)) * size
+    truth, _ = exact(small)
+    assert error(Repulsion()(small)[0], truth) < allowed
+    assert error(Repulsion()(small)[0] * 1.1, truth) > allowed  # the control
+
+
 def test_the_same_bytes_on_any_number_of_threads_and_after_any_call_before():
     fresh, used = Repulsion(threads=1), Repulsion(threads=2)
     used(CLUSTERED * 1.01)
