@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-EXACT_UP_TO = 512  # works; all pairs at once are quicker here, and few works on a wide map need no grid
+EXACT = 2  # pairs a grid node below which all pairs are quicker: few works, or some on a map that ran far apart
 NODE = 1 / 3  # between grid nodes, in units of the kernel's width: error of the forces under 1%; 1/2 kept fewer 10-NN
 LEAST_NODES = 128  # on a side of a map, even a small one: under early exaggeration forces nearly cancel
 FINEST = 1 / 16  # between nodes; nearer ones differ by no more than float32 rounds off
@@ -30,12 +30,13 @@ class Repulsion:
 
     def __call__(self, coordinates: np.ndarray) -> tuple[np.ndarray, float]:
         """(N, 2) forces sum_j (y_i - y_j) / (1 + d_ij^2)^2, and Z = sum of 1 / (1 + d_ij^2) over all i != j."""
-        if len(coordinates) <= EXACT_UP_TO:
-            return exact(coordinates)
         low = coordinates.min(axis=0)
         span = float((coordinates.max(axis=0) - low).max())
         spacing = self._spacing_of(span)
-        self._fit_grid(int(np.ceil(span / spacing)) + MARGIN, spacing)
+        n_nodes = int(np.ceil(span / spacing)) + MARGIN
+        if len(coordinates) ** 2 <= EXACT * n_nodes**2:
+            return exact(coordinates)
+        self._fit_grid(n_nodes, spacing)
         places = (coordinates - low) / spacing
         corner = places.astype(np.intp)  # node -1 of the four splines that reach a work stands at 0
         weights, slopes = _splines((places - corner).astype(np.float32))  # (4, N, 2) each

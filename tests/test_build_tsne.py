@@ -1,6 +1,7 @@
 """Maps hold together what was planted together, are the same every time, and refuse what cannot be drawn."""
 
 import gc
+import sys
 import weakref
 
 import numpy as np
@@ -9,7 +10,7 @@ from conftest import peak_bytes
 from sklearn.neighbors import KNeighborsClassifier
 
 import build_tsne
-from artatlas import config, sources, store
+from artatlas import config, neighbors, sources, store
 from artatlas.errors import UserError
 
 
@@ -107,17 +108,63 @@ def test_tiny_collections(settings, n_works, engine):
     assert len(np.unique(coordinates, axis=0)) == n_works
 
 
-@pytest.mark.parametrize("kind", ["constant", "duplicates", "collinear"])
-def test_degenerate_features_give_finite_maps(kind, settings):
+@pytest.mark.parametrize("n_works", [40, 600])  # forces of all pairs, and by splines
+@pytest.mark.parametrize("kind", ["constant", "duplicates", "collinear", "constant columns"])
+def test_degenerate_features_give_finite_maps(kind, n_works, settings):
     """A22: other tools give NaN or never end."""
     rng = np.random.default_rng(0)
     features = {
-        "constant": np.ones((40, 8)),
-        "duplicates": rng.normal(size=(10, 8)).repeat(4, axis=0),
-        "collinear": np.outer(np.arange(40), np.ones(8)),
+        "constant": np.ones((n_works, 8)),
+        "duplicates": rng.normal(size=(n_works // 4, 8)).repeat(4, axis=0),
+        "collinear": np.outer(np.arange(n_works), np.ones(8)),
+        "constant columns": rng.normal(size=(n_works, 8)) * (np.arange(8) < 3),
     }[kind].astype(np.float32)
-    coordinates, kl = build_tsne.draw_map(features, settings.tsne, 5, 2, "m")
+    few = settings.tsne.model_copy(update={"n_iter": 30})
+    coordinates, kl = build_tsne.draw_map(features, few, 5, 2, "m")
     assert np.isfinite(coordinates).all() and np.isfinite(kl)
+    assert len(np.unique(coordinates, axis=0)) == n_works  # works that are alike lie near each other, not on each other
+
+
+def test_features_that_are_not_numbers_are_refused(settings, monkeypatch):
+    ids, _ = plant(settings)
+    read_features = sources.read_features
+
+    def spoiled(*arguments):
+        features, scalers = read_features(*arguments)
+        features[3, 1] = np.nan
+        return features, scalers
+
+    monkeypatch.setattr(sources, "read_features", spoiled)
+    with pytest.raises(UserError) as caught:
+        build_tsne.main(settings)
+    assert str(caught.value) == (
+        f"maps.content: the features of 1 work are not numbers, first {ids[3]}."
+        " Delete the outputs of its sources and run: python extract_content.py"
+    )
+    assert not (settings.outputs / "tsne.h5").exists()
+    monkeypatch.undo()
+    build_tsne.main(settings)  # the remedy works
+
+
+def test_cosine_looks_at_directions_only(settings):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 8)).astype(np.float32)
+    stretched = features * rng.uniform(1, 9, (60, 1)).astype(np.float32)
+    cosine = settings.tsne.model_copy(update={"metric": "cosine"})
+    same = [build_tsne.draw_map(x, cosine, 5, 1, "m")[0] for x in (features, features * 4)]
+    np.testing.assert_array_equal(*same)
+    near = [build_tsne.find_affinities(neighbors.unit_rows(x), 5, 1).P.toarray() for x in (features, stretched)]
+    np.testing.assert_allclose(*near, atol=1e-5)
+    other = build_tsne.find_affinities(stretched, 5, 1).P.toarray()  # the control: lengths count for euclidean
+    assert np.abs(other - near[0]).max() > 0.1 * near[0].max()
+
+
+def test_without_cuml_its_engine_is_refused_with_the_remedy(settings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuml", None)
+    plant(settings)
+    chosen = settings.model_copy(update={"tsne": settings.tsne.model_copy(update={"engine": "cuml"})})
+    with pytest.raises(UserError, match="cuml is not installed. Install it .* or set tsne.engine to opentsne"):
+        build_tsne.main(chosen)
 
 
 def test_initial_layout_is_the_principal_plane():
@@ -171,8 +218,8 @@ def test_p_is_what_opentsne_makes_of_exact_neighbours():
 
 def test_the_same_bytes_on_any_number_of_threads():
     """`machine:` changes speed, never results; above the numbers of works where other ways of computing begin."""
-    features = np.random.default_rng(0).normal(size=(2500, 16)).astype(np.float32)
-    settings = config.load(None, ("tsne.n_iter=20",)).tsne
+    features = np.random.default_rng(0).normal(size=(2100, 16)).astype(np.float32)
+    settings = config.load(None, ("tsne.n_iter=5",)).tsne
     maps = [build_tsne.draw_map(features, settings, 30, threads, "m") for threads in (1, 2, 2)]
     assert len({(coordinates.tobytes(), kl) for coordinates, kl in maps}) == 1
     other = build_tsne.draw_map(features, settings.model_copy(update={"seed": 1}), 30, 2, "m")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import peak_bytes
 
-from artatlas.repulsion import EXACT_UP_TO, MOST_NODES, Repulsion, exact
+from artatlas.repulsion import MOST_NODES, Repulsion, exact
 
 rng = np.random.default_rng(0)
 N_WORKS = 3000
@@ -65,7 +65,7 @@ def test_moving_a_map_changes_nothing():
 
 
 def test_few_works_are_exact_however_far_apart():
-    y = rng.normal(size=(EXACT_UP_TO, 2)) * 1e6
+    y = rng.normal(size=(600, 2)) * 1e6
     np.testing.assert_array_equal(Repulsion()(y)[0], exact(y)[0])
 
 
