@@ -5,7 +5,7 @@ Writes  outputs/tsne.h5   image_ids (N,), and per map <map>/coordinates (N, 2), 
 Run     python build_tsne.py            settings: maps, tsne
 Source  van der Maaten & Hinton 2008; Policar, Strazar & Zupan 2024 (openTSNE); initialisation and learning rate after
         Kobak & Berens 2019 and Belkina et al. 2019; repulsion by artatlas/repulsion.py; momentum by experiment
-Cost    see docs/BENCHMARKS.md, t-SNE
+Cost    5 s of a core a map for 1,000 works; larger: docs/BENCHMARKS.md, t-SNE
 """
 
 from collections.abc import Callable
@@ -20,11 +20,12 @@ from artatlas.errors import UserError
 from artatlas.repulsion import Repulsion
 from artatlas.stages import BY_NAME, SOURCES
 
-# Iterations and momentum under early exaggeration, and after it. With the momentum of 0.5, then 0.8 of van der Maaten
-# & Hinton 2008, 1,000 iterations end at a worse KL divergence than these 400: docs/EXPERIMENTS.md, t-SNE engines.
+# Iterations and momentum under early exaggeration, and after it (docs/EXPERIMENTS.md, t-SNE engines). A large map is
+# still unfolding after 1,000 iterations at the usual 0.8: more momentum gets there in 300. A small one it tears apart.
 EARLY = (100, 0.8)
-LATER = (300, 0.97)
-SKLEARN_ITERATIONS = (250, 750)  # its momentum is fixed, and so is the first number
+LATER = (500, 0.8)
+LATER_OF_MANY, MANY = (300, 0.97), 5000  # works
+SKLEARN_PHASES = ((250, 0.5), (750, 0.8))  # its momentum is fixed, and so is the first number
 INITIAL_STD = 1e-4  # of the first axis: small enough that early exaggeration decides (Kobak & Berens 2019)
 SINGLE_THREAD_BELOW = 2000  # threads cost more than they bring; the result is the same with any number
 
@@ -46,10 +47,16 @@ def resolve_perplexity(perplexity: float | str, n_works: int, file: str) -> floa
     return float(perplexity)
 
 
-def iterations(settings: Tsne) -> tuple[int, int]:
-    """How many under early exaggeration, and how many after it."""
-    early, later = (EARLY[0], LATER[0]) if settings.engine == "opentsne" else SKLEARN_ITERATIONS
-    return early, later if settings.n_iter == "auto" else settings.n_iter
+def schedule(settings: Tsne, n_works: int) -> tuple[tuple[int, float], tuple[int, float]]:
+    """(iterations, momentum) under early exaggeration, and after it. Engines other than opentsne set their momentum."""
+    early, later = EARLY, LATER if n_works < MANY else LATER_OF_MANY
+    if settings.engine != "opentsne":
+        early, later = SKLEARN_PHASES
+    return early, later if settings.n_iter == "auto" else (settings.n_iter, later[1])
+
+
+def n_iterations(settings: Tsne, n_works: int) -> int:
+    return sum(n_iter for n_iter, _ in schedule(settings, n_works))
 
 
 def initial_layout(features: np.ndarray, method: str, rng: np.random.Generator) -> np.ndarray:
@@ -108,8 +115,8 @@ def embed_opentsne(
 
     affinities = find_affinities(features, perplexity, threads)
     embedding = TSNEEmbedding(layout, affinities, n_jobs=threads, random_state=settings.seed)
-    exaggerations, momenta = (settings.early_exaggeration, 1.0), (EARLY[1], LATER[1])
-    for n_iter, exaggeration, momentum in zip(iterations(settings), exaggerations, momenta, strict=True):
+    phases = schedule(settings, len(features))
+    for (n_iter, momentum), exaggeration in zip(phases, (settings.early_exaggeration, 1.0), strict=True):
         done = 0
 
         def callback(iteration: int, kl: float, _: object) -> None:
@@ -131,7 +138,7 @@ def embed_sklearn(
     """The same by scikit-learn's Barnes-Hut t-SNE, the reference."""
     from sklearn.manifold import TSNE
 
-    n_iter = sum(iterations(settings))
+    n_iter = n_iterations(settings, len(features))
     tsne = TSNE(
         perplexity=perplexity, early_exaggeration=settings.early_exaggeration, learning_rate=settings.learning_rate,
         max_iter=n_iter, init=layout.astype(np.float32), random_state=settings.seed, n_jobs=threads,
@@ -155,7 +162,7 @@ def embed_cuml(
             "tsne.engine: cuml is not installed. Install it on a machine with an NVIDIA GPU (pip install cuml-cu12, or"
             " cuml-cu13), or set tsne.engine to opentsne."
         ) from None
-    n_iter = sum(iterations(settings))
+    n_iter = n_iterations(settings, len(features))
     rate = {} if settings.learning_rate == "auto" else {"learning_rate": settings.learning_rate,
                                                         "learning_rate_method": "none"}  # fmt: skip
     tsne = TSNE(
@@ -191,7 +198,7 @@ def draw_map(
     layout = initial_layout(features, settings.initialization, np.random.default_rng(settings.seed))
     if len(features) <= 3:  # too few for a perplexity above 1: the principal axes say all there is to say
         return (layout / INITIAL_STD).astype(np.float32), 0.0
-    with cli.progress(total=sum(iterations(settings)), unit="it", desc=f"{name} map") as bar:
+    with cli.progress(total=n_iterations(settings, len(features)), unit="it", desc=f"{name} map") as bar:
 
         def report(n_done: int, kl: float | None) -> None:
             bar.update(n_done)

@@ -20,9 +20,6 @@ from common import header
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artatlas import config, metrics, parametric, parametric_training, placement, sources, store, vgg
-import build_tsne
-import train_parametric_tsne
-from artatlas import config, images, metrics, sources, store, vgg
 from artatlas.reduce import fit_pca
 
 DATA = ("digits", "mnist")
@@ -146,26 +143,6 @@ def main():
         for line in compare(features, labels, split(len(features), seed), chosen, tf):
             print(line, flush=True)
     print()
-    drawn, _ = build_tsne.draw_map(features, settings.tsne, 30, images.n_threads("auto"), "finished")
-    print(f"{datetime.date.today()}, {len(features):,} works, {features.shape[1]} dimensions, perplexity 30\n")
-    print("| method | seed | trustworthiness (12) | 1-NN error | seconds |\n|---|---|---|---|---|", flush=True)
-    for seed in range(options.seeds):
-        is_test = np.zeros(len(features), bool)
-        is_test[np.random.default_rng(seed).permutation(len(features))[: len(features) // 5]] = True
-
-        def show(name, placed, seconds, seed=seed, is_test=is_test):
-            trust = metrics.trustworthiness(features[is_test], placed[is_test], 12)
-            error = nearest_error(placed, labels, is_test)
-            print(f"| {name} | {seed} | {trust:.3f} | {error:.3f} | {seconds:.0f} |", flush=True)
-
-        pca = fit_pca(lambda is_test=is_test: [features[~is_test]], 2, np.random.default_rng(0))
-        show("PCA", pca.transform(features), 0)
-        for objective in ("regression", "kl"):
-            chosen = settings.parametric_tsne.model_copy(update={"objective": objective, "seed": seed})
-            start = time.perf_counter()
-            network, _, _ = train_parametric_tsne.train(features, drawn, is_test, 30.0, chosen, tf)
-            show(objective, network.place(features), time.perf_counter() - start)
-        show("the finished map (knew all works)", drawn, 0)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def continued(features, start, settings, perplexity):
 
     affinities = PerplexityBasedNN(features, perplexity=perplexity, method="exact", n_jobs=1)
     embedding = TSNEEmbedding(start.astype(np.float64), affinities, n_jobs=1, random_state=0)
-    return np.asarray(embedding.optimize(n_iter=settings.tsne.n_iter, momentum=0.8, n_jobs=1))
+    return np.asarray(embedding.optimize(n_iter=750, momentum=0.8, n_jobs=1))
 
 
 def shifts(small, whole, is_new):

@@ -43,7 +43,7 @@ def test_a_finer_grid_brings_the_error_down_by_its_cube():
 
 @pytest.mark.parametrize(("size", "allowed"), [(1e-4, 0.05), (1e-2, 5e-3), (0.3, 1e-3), (3, 1e-3)])
 def test_small_maps_get_a_finer_grid(size, allowed):
-    """t-SNE starts at 1e-4 and is small under early exaggeration: with the late map's grid it ended in worse maps."""
+    """t-SNE starts at 1e-4 and is small at first: all works would lie in a few cells of a coarse grid."""
     small = rng.normal(size=(1000, 2)) * size
     truth, _ = exact(small)
     assert error(Repulsion()(small)[0], truth) < allowed
