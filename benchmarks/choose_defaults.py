@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import build_tsne  # a benchmark may look inside a stage
-from artatlas import cli, color, config, metrics, sources, store, vgg, weights
+
+from artatlas import cli, color, config, metrics, sources, store, tsne, vgg, weights
 from artatlas.reduce import fit_pca
 
 POOLED = [(layer, pooling) for layer in ("block4_pool", "block5_conv1", "block5_conv3", "block5_pool")
@@ -152,8 +152,8 @@ def compare_mixes(vectors, embeddings, scores, settings, with_maps):
                 name = " + ".join(weights_) + suffix
                 scores.print(name, scaling, features)
                 if with_maps:
-                    perplexity = build_tsne.resolve_perplexity(settings.tsne.perplexity, len(features), "")
-                    layout, _ = build_tsne.draw_map(features, settings.tsne, perplexity, threads, name)
+                    perplexity = tsne.resolve_perplexity(settings.tsne.perplexity, len(features), "")
+                    layout, _ = tsne.draw_map(features, settings.tsne, perplexity, threads, name)
                     trust = metrics.trustworthiness(features, layout, 12)
                     scores.print(f"map of {name}, trustworthiness {trust:.3f}", scaling, layout)
 

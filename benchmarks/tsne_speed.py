@@ -27,8 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import header
 
-import build_tsne
-from artatlas import config, neighbors, parametric, sources
+from artatlas import config, neighbors, parametric, sources, tsne
 
 PERPLEXITY = 30
 SAMPLE = 2000
@@ -55,10 +54,10 @@ def bootstrapped(settings, n_works):
 
 def draw(engine, features, settings, threads):
     """The map (N, 2) of one engine, all from the same start."""
-    if engine in build_tsne.ENGINES:
+    if engine in tsne.ENGINES:
         chosen = settings.tsne.model_copy(update={"engine": engine})
-        return build_tsne.draw_map(features, chosen, PERPLEXITY, threads, engine)[0]
-    layout = build_tsne.initial_layout(features, "pca", np.random.default_rng(settings.tsne.seed))
+        return tsne.draw_map(features, chosen, PERPLEXITY, threads, engine)[0]
+    layout = tsne.initial_layout(features, "pca", np.random.default_rng(settings.tsne.seed))
     if engine == "intelex":
         from sklearnex.manifold import TSNE
 

@@ -10,7 +10,7 @@ from conftest import peak_bytes
 from sklearn.neighbors import KNeighborsClassifier
 
 import build_tsne
-from artatlas import config, neighbors, sources, store
+from artatlas import config, neighbors, sources, store, tsne
 from artatlas.errors import UserError
 
 
@@ -87,13 +87,13 @@ def test_the_order_of_rows_in_the_sources_does_not_matter(settings):
 
 def test_too_large_a_perplexity_names_the_largest_that_fits(settings):
     with pytest.raises(UserError) as caught:
-        build_tsne.resolve_perplexity(30.0, 24, "outputs/style.h5")
+        tsne.resolve_perplexity(30.0, 24, "outputs/style.h5")
     assert str(caught.value) == (
         "tsne.perplexity: 30 needs at least 91 images, outputs/style.h5 has 24. Set it to 7 or less."
     )
-    assert build_tsne.resolve_perplexity(7.0, 24, "") == 7  # the remedy works
-    assert build_tsne.resolve_perplexity(30.0, 91, "") == 30
-    assert build_tsne.resolve_perplexity("auto", 24, "") == 7 and build_tsne.resolve_perplexity("auto", 5000, "") == 30
+    assert tsne.resolve_perplexity(7.0, 24, "") == 7  # the remedy works
+    assert tsne.resolve_perplexity(30.0, 91, "") == 30
+    assert tsne.resolve_perplexity("auto", 24, "") == 7 and tsne.resolve_perplexity("auto", 5000, "") == 30
 
 
 @pytest.mark.parametrize("engine", ["opentsne", "sklearn"])
@@ -120,7 +120,7 @@ def test_degenerate_features_give_finite_maps(kind, n_works, settings):
         "constant columns": rng.normal(size=(n_works, 8)) * (np.arange(8) < 3),
     }[kind].astype(np.float32)
     few = settings.tsne.model_copy(update={"n_iter": 30})
-    coordinates, kl = build_tsne.draw_map(features, few, 5, 2, "m")
+    coordinates, kl = tsne.draw_map(features, few, 5, 2, "m")
     assert np.isfinite(coordinates).all() and np.isfinite(kl)
     assert len(np.unique(coordinates, axis=0)) == n_works  # works that are alike lie near each other, not on each other
 
@@ -151,11 +151,11 @@ def test_cosine_looks_at_directions_only(settings):
     features = rng.normal(size=(60, 8)).astype(np.float32)
     stretched = features * rng.uniform(1, 9, (60, 1)).astype(np.float32)
     cosine = settings.tsne.model_copy(update={"metric": "cosine"})
-    same = [build_tsne.draw_map(x, cosine, 5, 1, "m")[0] for x in (features, features * 4)]
+    same = [tsne.draw_map(x, cosine, 5, 1, "m")[0] for x in (features, features * 4)]
     np.testing.assert_array_equal(*same)
-    near = [build_tsne.find_affinities(neighbors.unit_rows(x), 5, 1).P.toarray() for x in (features, stretched)]
+    near = [tsne.find_affinities(neighbors.unit_rows(x), 5, 1).P.toarray() for x in (features, stretched)]
     np.testing.assert_allclose(*near, atol=1e-5)
-    other = build_tsne.find_affinities(stretched, 5, 1).P.toarray()  # the control: lengths count for euclidean
+    other = tsne.find_affinities(stretched, 5, 1).P.toarray()  # the control: lengths count for euclidean
     assert np.abs(other - near[0]).max() > 0.1 * near[0].max()
 
 
@@ -170,7 +170,7 @@ def test_without_cuml_its_engine_is_refused_with_the_remedy(settings, monkeypatc
 def test_initial_layout_is_the_principal_plane():
     rng = np.random.default_rng(0)
     features = (rng.normal(size=(500, 6)) * [9, 5, 1, 1, 1, 1]).astype(np.float32)
-    layout = build_tsne.initial_layout(features, "pca", np.random.default_rng(0))
+    layout = tsne.initial_layout(features, "pca", np.random.default_rng(0))
     assert layout[:, 0].std() == pytest.approx(1e-4, rel=1e-2)
     assert abs(np.corrcoef(layout[:, 0], features[:, 0])[0, 1]) > 0.99
     assert abs(np.corrcoef(layout[:, 1], features[:, 1])[0, 1]) > 0.99
@@ -182,7 +182,7 @@ def test_initial_layout_is_the_principal_plane():
 def test_initial_layout_copies_only_blocks(monkeypatch):
     monkeypatch.setattr(sources, "BLOCK", 512)
     features = np.random.default_rng(0).normal(size=(20_000, 128)).astype(np.float32)
-    peak = peak_bytes(lambda: build_tsne.initial_layout(features, "pca", np.random.default_rng(0)))
+    peak = peak_bytes(lambda: tsne.initial_layout(features, "pca", np.random.default_rng(0)))
     assert peak < 0.3 * features.nbytes  # less than one copy, of which there were five
 
 
@@ -210,9 +210,9 @@ def test_p_is_what_opentsne_makes_of_exact_neighbours():
 
     features = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
     theirs = PerplexityBasedNN(features, perplexity=10, method="exact", k_neighbors=31).P.toarray()
-    ours = build_tsne.find_affinities(features, 10, 2).P.toarray()
+    ours = tsne.find_affinities(features, 10, 2).P.toarray()
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-9)
-    other = build_tsne.find_affinities(features, 20, 2).P.toarray()  # the control: another perplexity is another P
+    other = tsne.find_affinities(features, 20, 2).P.toarray()  # the control: another perplexity is another P
     assert np.abs(other - theirs).max() > 0.1 * theirs.max()
 
 
@@ -220,7 +220,7 @@ def test_the_same_bytes_on_any_number_of_threads():
     """`machine:` changes speed, never results; above the numbers of works where other ways of computing begin."""
     features = np.random.default_rng(0).normal(size=(2100, 16)).astype(np.float32)
     settings = config.load(None, ("tsne.n_iter=5",)).tsne
-    maps = [build_tsne.draw_map(features, settings, 30, threads, "m") for threads in (1, 2, 2)]
+    maps = [tsne.draw_map(features, settings, 30, threads, "m") for threads in (1, 2, 2)]
     assert len({(coordinates.tobytes(), kl) for coordinates, kl in maps}) == 1
-    other = build_tsne.draw_map(features, settings.model_copy(update={"seed": 1}), 30, 2, "m")
+    other = tsne.draw_map(features, settings.model_copy(update={"seed": 1}), 30, 2, "m")
     assert other[0].tobytes() != maps[0][0].tobytes()
