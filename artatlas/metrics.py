@@ -40,11 +40,16 @@ def knn_accuracy(x: np.ndarray, labels: np.ndarray, k: int = 5, queries: np.ndar
     `queries` (N,) bool chooses the works that are asked about; all stay as possible neighbours.
     """
     _, codes = np.unique(labels, return_inverse=True)
-    votes = codes[neighbours(x, k)]  # (N, k)
-    counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)  # votes for each neighbour's label
-    winner = votes[np.arange(len(x)), counts.argmax(axis=1)]  # argmax takes the nearest of equals
-    right = winner == codes
+    right = wins_vote(codes[neighbours(x, k)], codes)
     return float((right if queries is None else right[queries]).mean())
+
+
+def wins_vote(votes: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Whether the code of each work (Q,) wins the votes (Q, K) of its neighbours, nearest first; -1 is no vote."""
+    is_cast = votes >= 0
+    counts = ((votes[:, :, None] == votes[:, None, :]) & is_cast[:, None]).sum(axis=2)  # for each neighbour's label
+    counts[~is_cast] = -1
+    return votes[np.arange(len(votes)), counts.argmax(axis=1)] == codes  # argmax takes the nearest of equals
 
 
 def mean_average_precision(x: np.ndarray, labels: np.ndarray, k: int, queries: np.ndarray | None = None) -> float:
@@ -128,6 +133,27 @@ def trustworthiness(features: np.ndarray, coordinates: np.ndarray, k: int = 12) 
             rank = (squared < to_shown[:, column, None]).sum(axis=1) + 1  # 1 is the nearest
             penalty += np.maximum(rank - k, 0).sum()
     return float(1 - 2 / (n_works * k * (2 * n_works - 3 * k - 1)) * penalty)
+
+
+def continuity(features: np.ndarray, coordinates: np.ndarray, k: int = 12) -> float:
+    """Venna & Kaski 2001: 1 where every neighbour among the features is one on the map too, lower by how far off it is.
+
+    Trustworthiness asks whether what is shown is true, continuity whether what is true is shown.
+    """
+    return trustworthiness(coordinates, features, k)
+
+
+def align(reference: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """`coordinates` (N, 2) moved, turned, mirrored and scaled to lie on `reference` (N, 2) by least squares.
+
+    Orthogonal Procrustes analysis (Schoenemann 1966; scaling after Gower 1975). What is left between the two is
+    difference in arrangement. Of coordinates that are all one point the mean of the reference is returned.
+    """
+    target, moved = reference.mean(axis=0), coordinates - coordinates.mean(axis=0)
+    u, singular, vt = np.linalg.svd(moved.T @ (reference - target))
+    size = np.square(moved).sum()
+    scale = singular.sum() / size if size > 0 else 0.0
+    return scale * moved @ (u @ vt) + target
 
 
 def dpq(
