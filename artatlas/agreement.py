@@ -6,12 +6,11 @@ shuffled labels get: labels of unequal size are guessed right more often than on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from artatlas import metrics
+from artatlas import metrics, sources
 
 VOTES = 5  # neighbours that vote in k-NN accuracy
 LISTED = 10  # neighbours looked at by mAP@10 and Recall@10
@@ -125,18 +124,21 @@ def _of_found(
     return {"knn_accuracy": right, "recall_at_10": hit}
 
 
-def nearest_among(x: np.ndarray, asked: np.ndarray, k: int, allow: Any) -> np.ndarray:
+def nearest_among(x: np.ndarray, asked: np.ndarray, k: int, allow: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """The k nearest other works of rows `asked` (Q,) of x (N, D) among those it allows: (Q, k) int64, -1 for none.
 
     allow : rows (B,) -> (B, N) bool
     """
     k = min(k, len(x) - 1)
-    centred = (x - x.mean(axis=0, dtype=np.float64)).astype(np.float64)
-    squares = np.einsum("ij,ij->i", centred, centred)
+    mean = x.mean(axis=0, dtype=np.float64)
     found = np.full((len(asked), k), -1, np.int64)
     for start in range(0, len(asked), BLOCK):
         rows = asked[start : start + BLOCK]
-        squared = squares - 2 * centred[rows] @ centred.T  # less |row|^2, which orders nothing
+        queries, squared = x[rows] - mean, np.empty((len(rows), len(x)))
+        for some in sources.blocks(len(x)):  # a float64 copy of all rows would outweigh them
+            others = x[some] - mean
+            squares = np.einsum("ij,ij->i", others, others)
+            squared[:, some] = squares - 2 * queries @ others.T  # less |query|^2, which orders nothing
         squared[~allow(rows)] = np.inf
         squared[np.arange(len(rows)), rows] = np.inf
         near = np.sort(np.argpartition(squared, k - 1, axis=1)[:, :k], axis=1)

@@ -184,6 +184,14 @@ class Render(_Section):
     color_by: Text | None
 
 
+class Evaluate(_Section):
+    labels: list[Text]
+    n_neighbors: Count
+    compare: Annotated[list[Text], Field(min_length=2, max_length=2)] | None
+    n_seeds: Count | Literal["auto"] | None
+    seed: Seed
+
+
 class Machine(_Section):
     threads: Count | Literal["auto"]
     batch_size: Count
@@ -207,6 +215,7 @@ class Config(_Section):
     placement: Placement
     grid: Grid
     render: Render
+    evaluate: Evaluate
     machine: Machine
 
     _flags: tuple[str, ...] = PrivateAttr(default=())

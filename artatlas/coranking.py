@@ -28,7 +28,7 @@ class Faithfulness:
         equally far this is also the share of its k nearest by the features that are kept among its k nearest on the
         map; where some are, any of the equals counts.
     trustworthiness, continuity : whose means over the works are those of Venna & Kaski 2001
-    is_near : (N,) share of its k_near nearest on the map that are among the nearest 5 % of the collection
+    is_near : (N,) share of its k_near nearest on the map that are among its `near_limit` nearest by the features
     """
 
     ks: tuple[int, ...]
@@ -131,9 +131,13 @@ def compare(
         kept.append(shown.is_kept(k).mean(axis=1))
         trustworthiness.append(1 - shown.penalty(k, n_works))
         continuity.append(1 - sought.penalty(k, n_works))
-    limit = max(k_near, int(NEAR_SHARE * (n_works - 1)))
-    is_near = (shown.is_kept(k_near) | (shown.ranks[:, :k_near] <= limit)).mean(axis=1)
+    is_near = (shown.is_kept(k_near) | (shown.ranks[:, :k_near] <= near_limit(n_works, k_near))).mean(axis=1)
     return Faithfulness(ks, *(np.stack(each, axis=1) for each in (kept, trustworthiness, continuity)), is_near)
+
+
+def near_limit(n_works: int, k: int) -> int:
+    """How many of the nearest count as near: 5 % of the others, and no fewer than k."""
+    return max(k, int(NEAR_SHARE * (n_works - 1)))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ STAGES = (
           ("parametric_tsne",)),
     Stage("grid", "tsne_to_grid.py", "grid.h5", ("tsne",), ("grid",)),
     Stage("pictures", "render_grid.py", "pictures", ("grid", "tsne", "images"), ("render",)),
+    Stage("report", "evaluate_maps.py", "faithfulness.h5", (*SOURCES, "tsne", "grid", "parametric_tsne", "images"),
+          ("evaluate",)),
 )  # fmt: skip
 
 # Run by hand with files of the user's own, so not part of run_all.py.

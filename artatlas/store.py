@@ -82,6 +82,12 @@ SCHEMAS: dict[str, Schema] = {
         "skipped/reason": (("S",), "O"),
     },
     "grid": {"image_ids": (("N",), "O"), "*/cells": (("N", 2), "i4")},
+    "report": {
+        "image_ids": (("N",), "O"),
+        "*/faithfulness": (("N",), "f4"),
+        "*/trustworthiness": (("N",), "f4"),
+        "*/continuity": (("N",), "f4"),
+    },
 }
 
 
