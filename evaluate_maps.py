@@ -163,12 +163,14 @@ def label_figures(
             "features": agreement.score(of_features, codes, seed), "map": agreement.score(on_map, codes, seed)
         }  # fmt: skip
         for other, groups in labels.items():
-            if other != label:
-                for key, control in (("within one", agreement.score_within), ("without the same", agreement.score_apart)):
-                    figures[label][f"{key} {other}"] = {
-                        "features": control(features, codes, groups, seed),
-                        "map": control(coordinates.astype(np.float64), codes, groups, seed),
-                    }
+            if other == label:
+                continue
+            # The finer of two columns is asked for inside the coarser, the coarser across the finer.
+            is_finer = codes.max() > groups.max()
+            key, control = ("within one", agreement.score_within) if is_finer else ("without the same", agreement.score_apart)
+            figures[label][f"{key} {other}"] = {
+                side: control(x, codes, groups, seed) for side, x in (("features", features), ("map", coordinates))
+            }
     return figures
 
 
@@ -256,7 +258,7 @@ def compare_maps(
     examples = {
         title: [
             Example(row, {f"beside it by {name}": lists[name][row, :N_SHOWN].tolist() for name in names},
-                    f"{common[row] * k:.0f} of {k} in common; the others' mean rank {away[row]:.0%} down the collection")
+                    f"{common[row] * k:.0f} of {k} in common; on the other map they come after {away[row]:.0%} of all works")
             for row in order[:N_EXAMPLES].tolist()
         ]
         for title, order in orders.items()

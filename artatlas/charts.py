@@ -29,7 +29,7 @@ def picture(data: bytes, kind: str, alt: str) -> str:
 
 
 def faithful_map(coordinates: np.ndarray, faithfulness: np.ndarray, alt: str) -> str:
-    """A map (N, 2) whose points are coloured by the faithfulness (N,) of their works; the least faithful on top."""
+    """A map (N, 2) whose points are coloured by the faithfulness (N,) of their works."""
     from matplotlib.colors import LinearSegmentedColormap
 
     span = np.ptp(coordinates, axis=0)
@@ -38,26 +38,24 @@ def faithful_map(coordinates: np.ndarray, faithfulness: np.ndarray, alt: str) ->
     axes.set_position((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
-    order = np.argsort(-faithfulness, kind="stable")
     axes.scatter(
-        *coordinates[order].T, c=faithfulness[order], vmin=0, vmax=1, linewidths=0, alpha=0.9,
-        s=np.clip(24_000 / len(order), 0.8, 40), cmap=LinearSegmentedColormap.from_list("", (LOW, MIDDLE, HIGH)),
+        *coordinates.T, c=faithfulness, vmin=0, vmax=1, linewidths=0, s=np.clip(24_000 / len(coordinates), 0.8, 40), cmap=LinearSegmentedColormap.from_list("", (LOW, MIDDLE, HIGH)),
     )  # fmt: skip
     return picture(_saved(figure, "png"), "png", alt)
 
 
-def curves(lines: dict[str, dict[str, float]], chance: dict[str, float], ylabel: str, low: float) -> str:
+def curves(lines: dict[str, dict[str, float]], chance: dict[str, float], low: float) -> str:
     """One line a map over k, and a dashed one for chance where there is any."""
-    figure, axes = _figure(4.6, 2.9)
+    figure, axes = _figure(3.3, 2.3)
     ks = [int(k) for k in next(iter(lines.values()))]
     drawn = []
     for i, values in enumerate(lines.values()):
         drawn += axes.plot(ks, list(values.values()), marker="o", markersize=4, color=LINES[i % len(LINES)])
     if chance:
         drawn += axes.plot(ks, list(chance.values()), color=GREY, linestyle=(0, (3, 2)), linewidth=1)
-    axes.set(xlabel="k neighbours", ylabel=ylabel, ylim=(low, 1.005), xticks=ks)
+    axes.set(xlabel="k neighbours", ylim=(low, 1.005), xticks=ks)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-    legend = axes.legend(drawn, ["-"] * len(drawn), frameon=False, fontsize=8, loc="best")
+    legend = axes.legend(drawn, ["-"] * len(drawn), frameon=False, fontsize=7, loc="best")
     # Set afterwards, for a legend leaves out labels that begin with an underscore.
     for text, name in zip(legend.get_texts(), [*lines, "by chance"], strict=False):
         text.set_text(name)

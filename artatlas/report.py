@@ -74,24 +74,24 @@ def _opening(figures: dict[str, Any], scored: dict[str, Any]) -> str:
     counted = f"{figures['works']:,} works" if figures["works"] != 1 else "1 work"
     if not scored:
         return f"{title}<p class=lead>There are too few works ({counted}) to put any out of place.</p></header>"
-    best = max(scored, key=lambda name: scored[name]["near"])
-    one = scored[best]
+    one = next(iter(scored.values()))
     k, limit = one["n_neighbors"], one["near_limit"]
     share = limit / max(1, figures["works"] - 1)
     lead = (
-        f"A map of {counted} on a sheet of paper has to bend the truth somewhere. On the map <b>{escape(best)}</b>, of 100"
-        f" works shown next to another (among its {k} nearest), <b>{_hundred(one['near'])}</b> are close to it indeed:"
-        f" among the {limit:,} of the collection most like it, where chance would give {_hundred(share)}."
-        f" <b>{_hundred(one['kept'][str(k)])}</b> of the 100 are even among its {k} most like it, where chance would give"
-        f" {_hundred(one['kept_by_chance'][str(k)])}."
+        f"A map of {counted} on a sheet of paper has to bend the truth somewhere. Of 100 works that a map shows next to"
+        f" another, among its {k} nearest, <b>{_range(each['near'] for each in scored.values())}</b> are close to it"
+        f" indeed: among the {limit:,} works of the collection most like it. Chance would give {_hundred(share)}."
+        f" <b>{_range(each['kept'][str(k)] for each in scored.values())}</b> of the 100 are even among the {k} most like"
+        f" it, where chance would give {_hundred(one['kept_by_chance'][str(k)])}."
     )
     rows = [
         [escape(name), _hundred(each["near"]), _hundred(each["kept"][str(k)]), _number(each["trustworthiness"][str(k)]),
          _number(each["continuity"][str(k)]), _hundred(each["redrawn"].get("neighbours_kept"))]
         for name, each in scored.items()
     ]  # fmt: skip
-    heads = ["map", "close indeed,<br>of 100 shown", f"truly of the {k} nearest,<br>of 100 shown", "trustworthiness",
-             "continuity", "the same when<br>drawn again, of 100"]  # fmt: skip
+    heads = ["map", "close indeed,<br>of 100 shown", f"among the {k} most like it,<br>of 100 shown",
+             f"trustworthiness<br>({k} neighbours)", f"continuity<br>({k} neighbours)",
+             "the same when<br>drawn again, of 100"]  # fmt: skip
     return (
         f"{title}<p class=lead>{lead}</p></header>\n{_table(heads, rows)}"
         "<div class=advice><div><h3>Trust</h3><p>Groups and neighbours: that works lie together means that they are"
@@ -99,6 +99,12 @@ def _opening(figures: dict[str, Any], scored: dict[str, Any]) -> str:
         "<div><h3>Do not trust</h3><p>Distances between far groups, the size of a group, what is left or right. A map"
         f" of this kind does not keep them{_far(scored)}.</p></div></div>"
     )
+
+
+def _range(shares: Iterable[float]) -> str:
+    """Of 100: "39 to 46", depending on the map."""
+    told = [_hundred(share) for share in sorted(shares)]
+    return told[0] if told[0] == told[-1] else f"{told[0]} to {told[-1]}"
 
 
 def _far(scored: dict[str, Any]) -> str:
@@ -116,7 +122,7 @@ def _maps(
 ) -> str:  # fmt: skip
     parts = [
         "<section><h2>Map by map</h2><p>Every point is a work. Its colour is its <b>faithfulness</b>: of the works"
-        " nearest to it on the map, the share that are among its nearest by what the network saw."
+        " nearest to it on the map, the share that are among those most like it, in what the map was drawn from."
         f' <span class=key><span style="color:{charts.LOW}">&#9679;</span>&nbsp;none'
         f' <span style="color:{charts.MIDDLE}">&#9679;</span>&nbsp;half'
         f' <span style="color:{charts.HIGH}">&#9679;</span>&nbsp;all</span></p>'
@@ -141,29 +147,20 @@ def _maps(
 
 
 def _sizes(scored: dict[str, Any]) -> str:
-    first = next(iter(scored.values()))
-    figures = [
-        ("Neighbours kept", charts.curves(_lines(scored, "kept"), first["kept_by_chance"], "share kept", 0)),
-        ("Trustworthiness", charts.curves(_lines(scored, "trustworthiness"), {}, "trustworthiness", 0.5)),
-        ("Continuity", charts.curves(_lines(scored, "continuity"), {}, "continuity", 0.5)),
-    ]
-    drawn = "".join(f"<figure><figcaption>{title}</figcaption>{chart}</figure>" for title, chart in figures)
-    ks = list(first["kept"])
-    rows = [
-        [escape(name), title, *[_number(each[key][k]) for k in ks]]
-        for name, each in scored.items()
-        for title, key in (("kept", "kept"), ("trustworthiness", "trustworthiness"), ("continuity", "continuity"))
-    ]
+    chance = next(iter(scored.values()))["kept_by_chance"]
+    drawn = ""
+    for title, key, low in (("Neighbours kept", "kept", 0.0), ("Trustworthiness", "trustworthiness", 0.5),
+                            ("Continuity", "continuity", 0.5)):  # fmt: skip
+        lines = {name: each[key] for name, each in scored.items()}
+        chart = charts.curves(lines, chance if key == "kept" else {}, low)
+        rows = [[escape(name), *[_number(value) for value in values.values()]] for name, values in lines.items()]
+        drawn += f"<figure><figcaption>{title}</figcaption>{chart}{_table(['k', *chance], rows)}</figure>"
     return (
-        "<section><h2>From the nearest few to the wider surroundings</h2><p>The same questions for 5 to 50 neighbours."
+        "<section><h2>From the nearest few to the wider surroundings</h2><p>The same questions for more neighbours."
         " Trustworthiness falls where a map shows works together that are not alike; continuity falls where works that"
-        f" are alike are torn apart. Both are 1 on a perfect map and about a half on a random one.</p><div class=row>{drawn}"
-        f"</div>{_table(['map', 'figure', *[f'k = {k}' for k in ks]], rows)}</section>"
+        " are alike are torn apart. Both are 1 on a perfect map and about a half on a random one.</p>"
+        f"<div class=row>{drawn}</div></section>"
     )
-
-
-def _lines(scored: dict[str, Any], key: str) -> dict[str, dict[str, float]]:
-    return {name: each[key] for name, each in scored.items()}
 
 
 def _seeds(scored: dict[str, Any]) -> str:
@@ -228,23 +225,27 @@ def _labels(figures: dict[str, Any], scored: dict[str, Any]) -> str:
 
 
 def _label(label: str, scored: dict[str, Any]) -> str:
-    """One column's table: a row for every map, its features and each control."""
-    rows, said = [], escape(label)
-    for name, each in scored.items():
-        asked = each["labels"].get(label, {})
-        plain = {key: asked[key] for key in ("features", "map") if asked.get(key)}
-        controls = {
-            f"{key} {escape(other)}, {side}": values
-            for key in ("within one", "without the same")
-            for other in scored[name]["labels"]
-            for side, values in asked.get(f"{key} {other}", {}).items()
-            if values
-        }
-        for what, values in (plain | controls).items():
-            rows.append([escape(name), what, *[_interval(values.get(measure)) for measure in _MEASURES]])
-    if not rows:
-        return f"<h3>{said}</h3><p class=note>No two works share one, so there is nothing to find.</p>"
-    return f"<h3>{said}</h3>{_table(['map', 'neighbours by', *_MEASURES.values()], rows)}"
+    """One column: a table of all maps, and one for each control."""
+    parts = [f"<h3>{escape(label)}</h3>"]
+    asked = {name: each["labels"].get(label, {}) for name, each in scored.items()}
+    if not any(each.get("features") for each in asked.values()):
+        return parts[0] + "<p class=note>No two works share one, so there is nothing to find.</p>"
+    parts.append(_agreement({name: {side: each[side] for side in ("features", "map")} for name, each in asked.items()}))
+    for key in dict.fromkeys(key for each in asked.values() for key in each if key not in ("features", "map")):
+        others = {name: each[key] for name, each in asked.items() if each.get(key, {}).get("features")}
+        if others:
+            parts.append(f"<h4>{escape(label)} {escape(key)}</h4>" + _agreement(others))
+    return "".join(parts)
+
+
+def _agreement(maps: dict[str, Any]) -> str:
+    measures = [key for key in _MEASURES if any(key in side for each in maps.values() for side in each.values())]
+    rows = [
+        [escape(name), side, *[_interval(found.get(measure)) for measure in measures]]
+        for name, each in maps.items()
+        for side, found in each.items()
+    ]
+    return _table(["map", "neighbours by", *[_MEASURES[measure] for measure in measures]], rows)
 
 
 def _interval(found: dict[str, float] | None) -> str:
@@ -326,9 +327,9 @@ _TERMS = (
     ("mAP@10", "Precision at every rank up to 10 that holds the same label, summed, over the most there could be."),
     ("Recall@10", "Share of works of which at least one of the 10 nearest has their label."),
     ("asked about", "Works whose label another work has. A work without a label counts as a wrong neighbour."),
-    ("within one, without the same", "Neighbours are looked for only among works that share the other column, and only"
-     " among those that do not. The first tells an artist from a style, the second a style from an artist. Up to 2,000"
-     " works are asked about; in the first, labels are shuffled inside the other column."),
+    ("within one ..., without the same ...", "Neighbours are looked for only among works that share the other column, or"
+     " only among those that do not: is an artist told from others of one style, is a style known without other works of"
+     " the same artist? Up to 2,000 works are asked about; within, labels are shuffled inside the other column."),
 )  # fmt: skip
 
 
