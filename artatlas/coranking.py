@@ -75,12 +75,12 @@ def nearest_on_map(coordinates: np.ndarray, k: int) -> np.ndarray:
 
 
 def distances_to(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Euclidean distance of every work of `x` (N, D) to the works `rows` (N, K): (N, K) float64, equal for equals."""
+    """Euclidean distance of every work of `x` (N, D) to the works `rows` (N, K): (N, K), equal for equal works."""
     return np.concatenate([_distances(x, block, rows[block]) for block in _blocks(len(x))])
 
 
 def _distances(x: np.ndarray, block: slice, rows: np.ndarray) -> np.ndarray:
-    difference = x[rows].astype(np.float64) - x[block, None]  # (B, K, D)
+    difference = x[rows] - x[block, None]  # (B, K, D)
     return np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
 
 
@@ -94,7 +94,7 @@ def ranks(x: np.ndarray, rows: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     One more than the number of works that are nearer: (N, K) float64, exact where `landmarks` are all works, else
     estimated from those that are nearer among the landmarks, without bias.
     """
-    n_works = len(x)
+    n_works, is_exact = len(x), len(landmarks) == len(x)
     x = x - x.mean(axis=0, dtype=np.float64).astype(x.dtype)
     base = x[landmarks].astype(np.float64)
     squares = np.einsum("ij,ij->i", base, base)
@@ -105,13 +105,16 @@ def ranks(x: np.ndarray, rows: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     for block in _blocks(n_works):
         asked = x[block].astype(np.float64)
         squared = np.einsum("ij,ij->i", asked, asked)[:, None] + squares - 2 * asked @ base.T  # (B, S)
+        if is_exact:  # of the same matrix, so that a work is never nearer than itself
+            limits = np.take_along_axis(squared, rows[block], axis=1)
+        else:
+            limits = np.square(_distances(x, block, rows[block]), dtype=np.float64)
         own = column_of[block]
         squared[np.flatnonzero(own >= 0), own[own >= 0]] = np.inf
         squared.sort(axis=1)
-        limits = np.square(_distances(x, block, rows[block])) - tolerance
-        nearer = np.stack([np.searchsorted(*pair) for pair in zip(squared, limits, strict=True)])  # (B, K)
+        nearer = [np.searchsorted(*pair) for pair in zip(squared, limits - tolerance, strict=True)]
         others = len(landmarks) - (own >= 0)
-        found[block] = 1 + nearer * ((n_works - 1) / np.maximum(others, 1))[:, None]
+        found[block] = 1 + np.stack(nearer) * ((n_works - 1) / np.maximum(others, 1))[:, None]
     return found
 
 

@@ -367,7 +367,7 @@ def _hundred(share: float | None) -> str:
     """Of 100; one decimal below 10."""
     if share is None:
         return "–"
-    return f"{100 * share:.0f}" if share >= 0.0995 else f"{100 * share:.1f}"
+    return f"{100 * share:.0f}" if share >= 0.0995 else f"{100 * share:.1f}".removesuffix(".0")
 
 
 def _of(share: float, k: int) -> str:
