@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from artatlas import agreement, cli, coranking, images, metadata, metrics, neighbors, report, sources, store
+from artatlas import agreement, cli, coranking, images, markup, metadata, metrics, neighbors, report, sources, store
 from artatlas.config import Config, Evaluate
 from artatlas.coranking import Faithfulness
 from artatlas.errors import UserError
 from artatlas.grids import cell_centres, to_unit_square
+from artatlas.markup import Example, Shown
 from artatlas.queries import read_catalogue
-from artatlas.report import Example, Shown
 from artatlas.stages import SOURCES
 from artatlas.tsne import draw_map
 
@@ -68,7 +68,7 @@ def read_labels(config: Config, image_ids: np.ndarray) -> tuple[dict[str, np.nda
     missing = [label for label in stored if label not in found]
     if missing:
         has = f"has {', '.join(columns)}" if columns else "has none"
-        cli.notice(f"evaluate.labels: the metadata has no column {', '.join(missing)} ({has}), so the report leaves it out")
+        cli.notice(f"evaluate.labels: the metadata has no column {', '.join(missing)} ({has}): left out of the report")
     return found, missing, inputs
 
 
@@ -100,16 +100,18 @@ def score_map(
     k = max(each for each in ks if each <= max(settings.n_neighbors, ks[0]))
     found = coranking.compare(features, coordinates, of_features, on_map, ks, k, landmarks)
     column = ks.index(k)
-    scored = Scored(
-        coordinates, on_map[:, :k].copy(), found.kept[:, column], found.trustworthiness[:, column], found.continuity[:, column],
-        neighbour_figures(found, k, n_works) | {"spearman": spearman(features, coordinates, settings.seed)},
-    )  # fmt: skip
+    of_works = [each[:, column] for each in (found.kept, found.trustworthiness, found.continuity)]
+    figures = neighbour_figures(found, k, n_works) | {"spearman": spearman(features, coordinates, settings.seed)}
+    scored = Scored(coordinates, on_map[:, :k].copy(), *of_works, figures)
     order = np.lexsort((scored.trustworthiness + scored.continuity, scored.faithfulness))[:N_EXAMPLES]
     scored.least_faithful = [
-        Example(row, {"most like it": of_features[row, :N_SHOWN].tolist(), "beside it here": on_map[row, :N_SHOWN].tolist()},
-                f"{scored.faithfulness[row] * k:.0f} of {k} kept")
+        Example(
+            row,
+            {"most like it": of_features[row, :N_SHOWN].tolist(), "beside it here": on_map[row, :N_SHOWN].tolist()},
+            f"{scored.faithfulness[row] * k:.0f} of {k} kept",
+        )
         for row in order.tolist()
-    ]  # fmt: skip
+    ]
     scored.figures["labels"] = label_figures(features, coordinates, of_features, on_map, labels, settings.seed)
     return scored
 
@@ -167,8 +169,8 @@ def label_figures(
                 continue
             # The finer of two columns is asked for inside the coarser, the coarser across the finer.
             is_finer = codes.max() > groups.max()
-            key, control = ("within one", agreement.score_within) if is_finer else ("without the same", agreement.score_apart)
-            figures[label][f"{key} {other}"] = {
+            control = agreement.score_within if is_finer else agreement.score_apart
+            figures[label][f"{'within one' if is_finer else 'without the same'} {other}"] = {
                 side: control(x, codes, groups, seed) for side, x in (("features", features), ("map", coordinates))
             }
     return figures
@@ -215,7 +217,7 @@ def grid_figures(
     asked = np.zeros(n_works, bool)
     n_asked = min(n_works, max(1, DPQ_PAIRS // n_works))
     asked[np.random.default_rng(seed).choice(n_works, n_asked, replace=False)] = True
-    dpq = metrics.dpq(features, cells, rows, cols, queries=asked)
+    dpq = metrics.dpq(features, cells, rows, cols, queries=asked) if n_works > 2 else float("nan")
     return {
         "rows": rows, "cols": cols, "works": n_works, "cost": cost,
         "least_cost": least, "least_cost_is": "exact" if n_works <= LAP_UP_TO else "a lower bound",
@@ -246,26 +248,26 @@ def compare_maps(
     k = one.on_map.shape[1]
     if not k:
         return {}, {}
-    lists = {name: maps[name].on_map for name in names}
-    common = share_in_common(*lists.values())
+    common = share_in_common(one.on_map, other.on_map)
     # How far away, as a share of the collection, the neighbours on one map are on the other: 0 the nearest, 1 the last.
     away = [
-        (coranking.ranks(on.coordinates, lists[name], landmarks).mean(axis=1) - 1) / max(1, len(common) - 2)
-        for on, name in ((other, names[0]), (one, names[1]))
+        (coranking.ranks(there.coordinates, here.on_map, landmarks).mean(axis=1) - 1) / max(1, len(common) - 2)
+        for here, there in ((one, other), (other, one))
     ]
     away = np.mean(away, axis=0)
     orders = {"change most": np.argsort(-away, kind="stable"), "change least": np.lexsort((away, -common))}
     examples = {
         title: [
-            Example(row, {f"beside it by {name}": lists[name][row, :N_SHOWN].tolist() for name in names},
-                    f"{common[row] * k:.0f} of {k} in common; on the other map they come after {away[row]:.0%} of all works")
+            Example(row, {f"beside it by {name}": maps[name].on_map[row, :N_SHOWN].tolist() for name in names},
+                    f"{common[row] * k:.0f} of {k} in common; on the other map they come behind {away[row]:.0%} of all")
             for row in order[:N_EXAMPLES].tolist()
         ]
         for title, order in orders.items()
     }  # fmt: skip
     counts = np.bincount(np.rint(common * k).astype(int), minlength=k + 1)
     return {
-        "maps": names, "n_neighbors": k, "in_common": float(common.mean()), "in_common_by_chance": k / (len(common) - 1),
+        "maps": names, "n_neighbors": k,
+        "in_common": float(common.mean()), "in_common_by_chance": k / (len(common) - 1),
         "works_by_number_in_common": counts.tolist(), "median_rank_share": float(np.median(away)),
     }, examples  # fmt: skip
 
@@ -290,7 +292,7 @@ def read_shown(config: Config, image_ids: np.ndarray, examples: dict[str, list[E
         return {row: Shown([cli.printable(image_ids[row])], b"") for row in rows}
     with store.open_output(config, "images") as h5:
         catalogue = read_catalogue(h5, image_ids)
-        return {row: Shown(catalogue.caption(row), report.small_jpeg(catalogue.picture(row))) for row in rows}
+        return {row: Shown(catalogue.caption(row), markup.small_jpeg(catalogue.picture(row))) for row in rows}
 
 
 def resolve_seeds(n_seeds: int | str | None, n_works: int) -> int:
@@ -343,11 +345,11 @@ def main(config: Config) -> tuple[Path, str]:
     })  # fmt: skip
     with store.replacing(config.outputs / "report.json") as temporary:
         temporary.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    page = config.outputs / "report.html"
     pictures = {name: (scored.coordinates, scored.faithfulness) for name, scored in maps.items()}
     examples = {name: scored.least_faithful for name, scored in maps.items()} | changed
-    with store.replacing(page) as temporary:
-        temporary.write_text(report.page(figures, pictures, examples, read_shown(config, image_ids, examples)), "utf-8")
+    text = report.page(figures, pictures, examples, read_shown(config, image_ids, examples))
+    with store.replacing(config.outputs / "report.html") as temporary:
+        temporary.write_text(text, encoding="utf-8")
     recipe = {"settings": config.settings(("evaluate",))}
     with store.create(config.outputs / "faithfulness.h5", "report", recipe, inputs) as h5:
         store.write_ids(h5, image_ids)
@@ -356,7 +358,7 @@ def main(config: Config) -> tuple[Path, str]:
                 h5[f"{name}/{key}"] = getattr(scored, key).astype(np.float32)
             h5[name].attrs["n_neighbors"] = scored.on_map.shape[1]
     told = ", ".join(f"{name} {scored.faithfulness.mean():.0%}" for name, scored in maps.items())
-    return page, f"{cli.count(n_works, 'work')}, neighbours kept: {told}"
+    return config.outputs / "report.html", f"{cli.count(n_works, 'work')}, neighbours kept: {told}"
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def main(config: Config, start: str | None = None, only: list[str] | None = None
         print(f"{script:{width}}  {took:>12}  {summary}".rstrip())
     pictures = config.outputs / "pictures"
     if pictures.is_dir():
-        print("Open:", *[store.show(path) for path in sorted(pictures.glob("*.[jp][pn]g"))], sep="\n  ")
+        shown = [*sorted(pictures.glob("*.[jp][pn]g")), *config.outputs.glob("report.html")]
+        print("Open:", *[store.show(path) for path in shown], sep="\n  ")
     return config.outputs, f"{cli.count(len(made), 'stage')} made, {up_to_date} up to date"
 
 

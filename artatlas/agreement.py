@@ -57,9 +57,7 @@ def _of_labels(found: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _with_interval(
-    values: np.ndarray, groups: np.ndarray, by_chance: list[np.ndarray], seed: int
-) -> dict[str, float]:
+def _with_interval(values: np.ndarray, groups: np.ndarray, by_chance: list[np.ndarray], seed: int) -> dict[str, float]:
     asked = ~np.isnan(values)
     low, high = metrics.bootstrap(values[asked], groups[asked], seed=seed)
     return {

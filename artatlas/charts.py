@@ -16,7 +16,7 @@ import numpy as np
 LOW, MIDDLE, HIGH = "#D55E00", "#E3C989", "#0B4F7D"  # of faithfulness 0, half and 1
 LINES = ("#0B4F7D", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A4B1F")
 GREY, INK = "#8a8a8a", "#222222"
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "artatlas", "font.family": "sans-serif", "font.size": 9,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7, "text.parse_math": False,
@@ -38,9 +38,9 @@ def faithful_map(coordinates: np.ndarray, faithfulness: np.ndarray, alt: str) ->
     axes.set_position((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
-    axes.scatter(
-        *coordinates.T, c=faithfulness, vmin=0, vmax=1, linewidths=0, s=np.clip(24_000 / len(coordinates), 0.8, 40), cmap=LinearSegmentedColormap.from_list("", (LOW, MIDDLE, HIGH)),
-    )  # fmt: skip
+    colors = LinearSegmentedColormap.from_list("", (LOW, MIDDLE, HIGH))
+    size = np.clip(24_000 / len(coordinates), 0.8, 40)
+    axes.scatter(*coordinates.T, c=faithfulness, cmap=colors, vmin=0, vmax=1, linewidths=0, s=size)
     return picture(_saved(figure, "png"), "png", alt)
 
 
@@ -86,7 +86,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="none")
+        figure = Figure(figsize=(width, height))
         axes = figure.add_subplot()
         figure.subplots_adjust(left=0.13, right=0.98, top=0.96, bottom=0.19)
     return figure, axes
@@ -107,6 +107,6 @@ def _svg(figure: Any) -> str:
     """As inline SVG: without what a file of its own needs, in the fonts of the page."""
     text = _saved(figure, "svg").decode()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.S)  # the page has its own
     text = re.sub(r"font: (\d+(\.\d+)?)px [^;\"]*", r"font-size: \1px", text)
     return re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2).strip()

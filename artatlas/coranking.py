@@ -135,7 +135,8 @@ def compare(
         trustworthiness.append(1 - shown.penalty(k, n_works))
         continuity.append(1 - sought.penalty(k, n_works))
     is_near = (shown.is_kept(k_near) | (shown.ranks[:, :k_near] <= near_limit(n_works, k_near))).mean(axis=1)
-    return Faithfulness(ks, *(np.stack(each, axis=1) for each in (kept, trustworthiness, continuity)), is_near)
+    columns = [np.stack(each, axis=1) for each in (kept, trustworthiness, continuity)]
+    return Faithfulness(ks, columns[0], columns[1], columns[2], is_near)
 
 
 def near_limit(n_works: int, k: int) -> int:

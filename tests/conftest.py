@@ -52,7 +52,8 @@ def peak_bytes(function):
 
 # Settings that make a pipeline run in seconds. Random weights are real weights to everything but the figures.
 FAST = ("vgg.weights=random", "vgg.network=vgg16", "images.network_px=64", "style.layers=[block1_conv1]",
-        "parametric_tsne.epochs=5", "render.scatter_px=400")  # fmt: skip
+        "parametric_tsne.epochs=5", "render.scatter_px=400",
+        "evaluate.n_seeds=1")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_five_works_by_hand():
     features = np.array([[0.0], [1.1], [2.3], [3.6], [5.0]], np.float32)
     coordinates = np.array([[5.0, 0], [1.1, 0], [2.3, 0], [3.6, 0], [0.0, 0]], np.float32)
     found = compare(features, coordinates, (1,))
-    # The nearest on the map: of 0 it is 3, its third by the features; of 1 it is 4, its fourth; of 2 it is 1, its first;
+    # Nearest on the map: of 0 it is 3, its third by the features; of 1 it is 4, its fourth; of 2 it is 1, its first;
     # of 3 it is 2, its first; of 4 it is 1, its third. The worst a rank can be off is 4 - 1 = 3.
     np.testing.assert_array_equal(found.kept[:, 0], [0, 0, 1, 1, 0])
     np.testing.assert_allclose(found.trustworthiness[:, 0], [1 - 2 / 3, 1 - 3 / 3, 1, 1, 1 - 2 / 3])
@@ -96,9 +96,7 @@ def test_ranks_are_those_of_sorted_distances(bent):
     np.fill_diagonal(distances, -1)
     expected = distances.argsort(axis=1).argsort(axis=1)
     rows = np.stack([np.random.default_rng(i).choice(np.delete(np.arange(80), i), 9, False) for i in range(80)])
-    np.testing.assert_array_equal(
-        coranking.ranks(x, rows, np.arange(80)), np.take_along_axis(expected, rows, axis=1)
-    )
+    np.testing.assert_array_equal(coranking.ranks(x, rows, np.arange(80)), np.take_along_axis(expected, rows, axis=1))
 
 
 def test_equal_works_are_any_of_them_and_none_is_off():
@@ -128,7 +126,8 @@ def test_nearest_on_a_map_are_the_nearest_and_never_the_work_itself(seed, n_work
 
 
 @pytest.mark.parametrize(
-    "n_works, expected", [(1, ()), (2, ()), (3, (1,)), (12, (5,)), (21, (5, 10)), (41, (5, 10, 20)), (500, (5, 10, 20, 50))]
+    "n_works, expected",
+    [(1, ()), (2, ()), (3, (1,)), (12, (5,)), (21, (5, 10)), (41, (5, 10, 20)), (500, (5, 10, 20, 50))],
 )
 def test_k_stays_where_trustworthiness_is_defined(n_works, expected):
     assert coranking.usable_ks((50, 5, 10, 20), n_works) == expected

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import procrustes
 from sklearn.manifold import trustworthiness as reference_trustworthiness
 from sklearn.metrics import roc_auc_score
 
@@ -73,6 +74,34 @@ def test_average_precision_of_found_neighbours_is_the_mean_s(planted):
     x, labels = planted
     average = metrics.average_precision(metrics.neighbours(x, 30), labels, 10)
     assert average.mean() == pytest.approx(metrics.mean_average_precision(x, labels, 10))
+
+
+def test_continuity_is_trustworthiness_the_other_way_round(planted):
+    """A map that lays two groups over each other shows what is not true; one that tears a group apart hides what is."""
+    rng = np.random.default_rng(0)
+    features = np.vstack([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + 50])
+    folded = features - 50 * (np.arange(200) >= 100)[:, None]
+    assert metrics.continuity(features, folded) > 0.97 > 0.9 > metrics.trustworthiness(features, folded)
+    assert metrics.trustworthiness(folded, features) > 0.97 > 0.9 > metrics.continuity(folded, features)
+    assert metrics.continuity(planted[0], planted[0]) == 1
+
+
+def test_alignment_takes_away_all_but_the_arrangement():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(50, 2))
+    turn = np.array([[np.cos(2), -np.sin(2)], [np.sin(2), np.cos(2)]])
+    for moved in (reference @ turn, reference * [1, -1], reference * 7 + [3, 4], reference @ turn * [-0.1, 0.1] - 9):
+        np.testing.assert_allclose(metrics.align(reference, moved), reference, atol=1e-12)
+    other = rng.normal(size=(50, 2))  # SciPy scales both to unit size: its disparity is what is left of the reference
+    left = np.square(metrics.align(reference, other) - reference).sum()
+    size = np.square(reference - reference.mean(axis=0)).sum()
+    assert left / size == pytest.approx(procrustes(reference, other)[2])
+    np.testing.assert_allclose(metrics.align(reference, np.ones((50, 2))), np.tile(reference.mean(axis=0), (50, 1)))
+
+
+def test_votes_that_are_not_cast_do_not_count():
+    votes = np.array([[1, -1, -1, -1, -1], [-1, -1, 2, -1, -1], [-1, -1, -1, -1, -1], [0, 1, 1, -1, -1]])
+    np.testing.assert_array_equal(metrics.wins_vote(votes, np.array([1, 2, 0, 1])), [True, True, False, True])
 
 
 def test_bootstrap_draws_whole_groups():
