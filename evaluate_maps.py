@@ -144,11 +144,10 @@ def spearman(features: np.ndarray, coordinates: np.ndarray, seed: int) -> float 
     None where either side has one distance only.
     """
     from scipy.spatial.distance import pdist
-    from scipy.stats import rankdata
 
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(features), min(len(features), SPEARMAN_WORKS), replace=False))
-    sides = [rankdata(pdist(x[drawn].astype(np.float64))) for x in (features, coordinates)]
+    sides = [metrics.mid_ranks(pdist(x[drawn].astype(np.float64))) for x in (features, coordinates)]
     if min(np.ptp(side) for side in sides) == 0:
         return None
     return float(np.corrcoef(*sides)[0, 1])
@@ -250,16 +249,16 @@ def compare_maps(
         return {}, {}
     common = share_in_common(one.on_map, other.on_map)
     # How far away, as a share of the collection, the neighbours on one map are on the other: 0 the nearest, 1 the last.
-    away = [
-        (coranking.ranks(there.coordinates, here.on_map, landmarks).mean(axis=1) - 1) / max(1, len(common) - 2)
-        for here, there in ((one, other), (other, one))
-    ]
-    away = np.mean(away, axis=0)
-    orders = {"change most": np.argsort(-away, kind="stable"), "change least": np.lexsort((away, -common))}
+    away = []
+    for here, there in ((one, other), (other, one)):
+        distances = coranking.distances_to(there.coordinates, here.on_map)
+        away.append(coranking.ranks(there.coordinates, here.on_map, distances, landmarks))
+    away_share = (np.mean(away, axis=(0, 2)) - 1) / max(1, len(common) - 2)
+    orders = {"change most": np.argsort(-away_share, kind="stable"), "change least": np.lexsort((away_share, -common))}
     examples = {
         title: [
             Example(row, {f"beside it by {name}": maps[name].on_map[row, :N_SHOWN].tolist() for name in names},
-                    f"{common[row] * k:.0f} of {k} in common; on the other map they come behind {away[row]:.0%} of all")
+                    f"{common[row] * k:.0f} of {k} in common; on the other map they come behind {away_share[row]:.0%} of all")
             for row in order[:N_EXAMPLES].tolist()
         ]
         for title, order in orders.items()
@@ -268,7 +267,7 @@ def compare_maps(
     return {
         "maps": names, "n_neighbors": k,
         "in_common": float(common.mean()), "in_common_by_chance": k / (len(common) - 1),
-        "works_by_number_in_common": counts.tolist(), "median_rank_share": float(np.median(away)),
+        "works_by_number_in_common": counts.tolist(), "median_rank_share": float(np.median(away_share)),
     }, examples  # fmt: skip
 
 

@@ -16,7 +16,6 @@ VOTES = 5  # neighbours that vote in k-NN accuracy
 LISTED = 10  # neighbours looked at by mAP@10 and Recall@10
 SHUFFLES = 5
 MOST_ASKED = 2_000  # works that the controls ask about, drawn from more: they search among chosen works, by brute force
-BLOCK = 128  # works searched for at a time
 
 Figures = dict[str, dict[str, float]]
 
@@ -77,7 +76,7 @@ def score_within(x: np.ndarray, codes: np.ndarray, groups: np.ndarray, seed: int
     asked = _draw(np.flatnonzero(is_mixed & (np.bincount(both)[both] > 1)), seed)
     if not len(asked):
         return {}
-    found = nearest_among(x, asked, LISTED, lambda rows: groups[rows, None] == groups)
+    found = nearest_among(x, asked, LISTED, lambda rows, some: groups[rows, None] == groups[some])
     rng = np.random.default_rng(seed)
     order = np.argsort(groups, kind="stable")
     by_chance = []
@@ -99,7 +98,7 @@ def score_apart(x: np.ndarray, codes: np.ndarray, groups: np.ndarray, seed: int)
     asked = _draw(np.flatnonzero(elsewhere > 0), seed)
     if not len(asked):
         return {}
-    found = nearest_among(x, asked, LISTED, lambda rows: groups[rows, None] != groups)
+    found = nearest_among(x, asked, LISTED, lambda rows, some: groups[rows, None] != groups[some])
     rng = np.random.default_rng(seed)
     by_chance = [_of_found(found, asked, rng.permutation(codes)) for _ in range(SHUFFLES)]
     values = _of_found(found, asked, codes)
@@ -122,29 +121,26 @@ def _of_found(
     return {"knn_accuracy": right, "recall_at_10": hit}
 
 
-def nearest_among(x: np.ndarray, asked: np.ndarray, k: int, allow: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def nearest_among(x: np.ndarray, asked: np.ndarray, k: int, allow: Callable) -> np.ndarray:
     """The k nearest other works of rows `asked` (Q,) of x (N, D) among those it allows: (Q, k) int64, -1 for none.
 
-    allow : rows (B,) -> (B, N) bool
+    allow : rows (Q,) and a slice of all rows -> which of these they may find, (Q, B) bool
     """
-    k = min(k, len(x) - 1)
-    mean = x.mean(axis=0, dtype=np.float64)
-    found = np.full((len(asked), k), -1, np.int64)
-    for start in range(0, len(asked), BLOCK):
-        rows = asked[start : start + BLOCK]
-        queries, squared = x[rows] - mean, np.empty((len(rows), len(x)))
-        for some in sources.blocks(len(x)):  # a float64 copy of all rows would outweigh them
-            others = x[some] - mean
-            squares = np.einsum("ij,ij->i", others, others)
-            squared[:, some] = squares - 2 * queries @ others.T  # less |query|^2, which orders nothing
-        squared[~allow(rows)] = np.inf
-        squared[np.arange(len(rows)), rows] = np.inf
-        near = np.sort(np.argpartition(squared, k - 1, axis=1)[:, :k], axis=1)
-        distances = np.take_along_axis(squared, near, axis=1)
-        order = np.argsort(distances, axis=1, kind="stable")
-        near, distances = np.take_along_axis(near, order, axis=1), np.take_along_axis(distances, order, axis=1)
-        found[start : start + BLOCK] = np.where(np.isfinite(distances), near, -1)
-    return found
+    k, mean = min(k, len(x) - 1), x.mean(axis=0, dtype=np.float64)
+    queries = x[asked] - mean
+    best, found = np.full((len(asked), k), np.inf), np.full((len(asked), k), -1, np.int64)
+    for some in sources.blocks(len(x)):
+        others = x[some] - mean
+        costs = np.einsum("ij,ij->i", others, others) - 2 * queries @ others.T  # less |query|^2, which orders nothing
+        rows = np.arange(some.start, some.stop)
+        costs[~allow(asked, some) | (rows == asked[:, None])] = np.inf
+        costs = np.hstack([best, costs])
+        near = np.argpartition(costs, k - 1, axis=1)[:, :k]
+        rows = np.hstack([found, np.broadcast_to(rows, (len(asked), len(rows)))])
+        best, found = np.take_along_axis(costs, near, axis=1), np.take_along_axis(rows, near, axis=1)
+    order = np.lexsort((found, best), axis=1)
+    best, found = np.take_along_axis(best, order, axis=1), np.take_along_axis(found, order, axis=1)
+    return np.where(np.isfinite(best), found, -1)
 
 
 def _pairs(groups: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -76,23 +76,22 @@ def nearest_on_map(coordinates: np.ndarray, k: int) -> np.ndarray:
 
 def distances_to(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Euclidean distance of every work of `x` (N, D) to the works `rows` (N, K): (N, K), equal for equal works."""
-    return np.concatenate([_distances(x, block, rows[block]) for block in _blocks(len(x))])
-
-
-def _distances(x: np.ndarray, block: slice, rows: np.ndarray) -> np.ndarray:
-    difference = x[rows] - x[block, None]  # (B, K, D)
-    return np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
+    distances = np.empty(rows.shape, x.dtype)
+    for block in _blocks(len(x)):
+        difference = x[rows[block]] - x[block, None]  # (B, K, D)
+        distances[block] = np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
+    return distances
 
 
 def _blocks(n_works: int) -> Iterator[slice]:
     return (slice(start, min(start + BLOCK, n_works)) for start in range(0, n_works, BLOCK))
 
 
-def ranks(x: np.ndarray, rows: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def ranks(x: np.ndarray, rows: np.ndarray, distances: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Rank of the works `rows` (N, K) among all other works by nearness to each work of `x` (N, D); 1 is the nearest.
 
     One more than the number of works that are nearer: (N, K) float64, exact where `landmarks` are all works, else
-    estimated from those that are nearer among the landmarks, without bias.
+    estimated from those that are nearer among the landmarks, without bias. `distances` (N, K) are those to `rows`.
     """
     n_works, is_exact = len(x), len(landmarks) == len(x)
     x = x - x.mean(axis=0, dtype=np.float64).astype(x.dtype)
@@ -108,7 +107,7 @@ def ranks(x: np.ndarray, rows: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         if is_exact:  # of the same matrix, so that a work is never nearer than itself
             limits = np.take_along_axis(squared, rows[block], axis=1)
         else:
-            limits = np.square(_distances(x, block, rows[block]), dtype=np.float64)
+            limits = np.square(distances[block], dtype=np.float64)
         own = column_of[block]
         squared[np.flatnonzero(own >= 0), own[own >= 0]] = np.inf
         squared.sort(axis=1)
@@ -163,4 +162,5 @@ class _Off:
 
 
 def _off(x: np.ndarray, rows: np.ndarray, nearest: np.ndarray, landmarks: np.ndarray) -> _Off:
-    return _Off(ranks(x, rows, landmarks), distances_to(x, rows), distances_to(x, nearest))
+    distances = distances_to(x, rows)
+    return _Off(ranks(x, rows, distances, landmarks), distances, distances_to(x, nearest))

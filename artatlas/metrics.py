@@ -112,9 +112,14 @@ def auc(is_same: np.ndarray, nearness: np.ndarray) -> float:
     n_same, n_other = int(is_same.sum()), int((~is_same).sum())
     if not n_same or not n_other:
         return float("nan")
-    _, inverse, counts = np.unique(nearness, return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum() - (counts - 1) / 2)[inverse]  # mid-ranks, so that ties count half
+    ranks = mid_ranks(nearness)  # so that ties count half
     return float((ranks[is_same].sum() - n_same * (n_same + 1) / 2) / (n_same * n_other))
+
+
+def mid_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks (P,) float64 of values (P,), 1 the least; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[inverse]
 
 
 def trustworthiness(features: np.ndarray, coordinates: np.ndarray, k: int = 12) -> float:

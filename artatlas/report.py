@@ -282,8 +282,8 @@ def _definitions(figures: dict[str, Any], scored: dict[str, Any]) -> str:
     ranks = "exact" if figures["ranks"] == "exact" else f"estimated {figures['ranks']}"
     return (
         f"<section class=terms><h2>What the figures mean</h2><dl>{terms}</dl><p>Close indeed: among the 5 % of the"
-        f" other works most like it, or among its k nearest where those are more.{close} Ranks are {ranks}. Features are"
-        " what each map was drawn from: the sources at their weights, scaled as <code>tsne.scaling</code> says, compared by"
-        " Euclidean distance. All figures stand in <code>report.json</code>, those of every work in"
+        f" other works most like it, or among its k nearest where those are more.{close} Ranks are {ranks}. Features"
+        " are what each map was drawn from: the sources at their weights, scaled as <code>tsne.scaling</code> says,"
+        " compared by Euclidean distance. All figures stand in <code>report.json</code>, those of every work in"
         " <code>faithfulness.h5</code>.</p></section>"
     )

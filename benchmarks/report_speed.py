@@ -10,6 +10,7 @@ Cost    on 2 cores some 6 minutes and 1.5 GB
 
 import argparse
 import io
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -82,12 +83,15 @@ def main():
             settings = config_module.load(None, values)
             make(settings, n_works)
             run([sys.executable, str(REPO / "tsne_to_grid.py"), *settings.flags])
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds, peak = run([sys.executable, str(REPO / "evaluate_maps.py"), *settings.flags])
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             page = (Path(folder) / "report.html").stat().st_size
-        lines.append(f"| {n_works:,} | {seconds:,.0f} | {peak:,.0f} MB | {page / 2**20:.1f} MB |")
+        lines.append(f"| {n_works:,} | {seconds:,.0f} | {busy:,.0f} | {peak:,.0f} MB | {page / 2**20:.1f} MB |")
         print(lines[-1], file=sys.stderr, flush=True)
     print(header("numpy", "faiss-cpu", "scipy"))
-    print("\n| works | seconds a map | memory | page |\n|---|---|---|---|")
+    print("\n| works | seconds a map | of one core | memory | page |\n|---|---|---|---|---|")
     print("\n".join(lines))
 
 

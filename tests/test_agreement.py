@@ -72,10 +72,10 @@ def test_controls_are_left_out_where_they_do_not_apply():
 
 
 def test_nearest_among_is_brute_force(monkeypatch):
-    monkeypatch.setattr(agreement, "BLOCK", 7)
+    monkeypatch.setattr(agreement.sources, "BLOCK", 7)
     rng = np.random.default_rng(0)
     x, groups, asked = rng.normal(size=(90, 4)), rng.integers(0, 4, 90), np.arange(3, 90, 2)
-    lists = nearest_among(x, asked, 30, lambda rows: groups[rows, None] == groups)
+    lists = nearest_among(x, asked, 30, lambda rows, some: groups[rows, None] == groups[some])
     for row, nearest in zip(asked, lists, strict=True):
         others = np.flatnonzero((groups == groups[row]) & (np.arange(90) != row))
         expected = others[np.linalg.norm(x[others] - x[row], axis=1).argsort()][:30]

@@ -358,6 +358,6 @@ def test_a_grid_of_a_sample_is_scored_on_its_works(tmp_path):
     figures = figures_of(settings)
     grid = figures["maps"]["content"]["grid"]
     assert figures["works"] == 64 and grid["works"] == 36
-    places = evaluate_maps.to_unit_square(drawn["content"][rows])
-    assert grid["cost"] == pytest.approx(np.square(places - (cells + 0.5) / 6).sum(axis=1).mean(), abs=1e-4)
+    moved = evaluate_maps.to_unit_square(drawn["content"][rows]) - evaluate_maps.cell_centres(cells, 6, 6)
+    assert grid["cost"] == pytest.approx(np.square(moved).sum(axis=1).mean(), abs=1e-4)
     assert 0 < grid["least_cost"] < grid["cost"]
