@@ -57,6 +57,7 @@ def held(stage, n_works):
         "tsne": 2 * features + neighbours,  # ours, and the copy inside the index of neighbours
         "placed": features + embeddings,  # those of the map, then of one source
         "parametric_tsne": 1.8 * features + 0.8 * neighbours,  # all works, and those of them that are trained on
+        "report": 2 * features + n_works * 50 * 72,  # a centred copy; rows, ranks, distances of 50 either way
     }.get(stage, 0)
     return (needed + n_works * NAMES) / 2**20
 
@@ -114,7 +115,7 @@ def measure(n_works, stages, folder):
             make_map(config)
         elif stage.name not in SOURCES and needs(stage.name, stages):
             run([sys.executable, str(REPO / stage.script), *flags])
-        if stage.name in SOURCES and {"tsne", "parametric_tsne", "grid", "pictures", "placed"} & set(stages):
+        if stage.name in SOURCES and {"tsne", "parametric_tsne", "grid", "pictures", "placed", "report"} & set(stages):
             # In place of what random weights made of a few different pictures, which is no collection.
             output.unlink(missing_ok=True)
             make_embeddings(config, stage.name)

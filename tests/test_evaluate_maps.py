@@ -7,7 +7,7 @@ import re
 import h5py
 import numpy as np
 import pytest
-from conftest import flags, run_script
+from conftest import REPO, flags, run_script
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -171,6 +171,25 @@ def test_an_older_input_names_the_command(painted, outputs):
     (outputs / "grid.h5").unlink()
     told = run_script("evaluate_maps.py", *flags(painted, outputs), check=False)
     assert told.returncode == 2 and "grid.h5 does not exist. Run: python tsne_to_grid.py" in told.stderr
+
+
+def test_the_readme_quotes_the_committed_report():
+    """Every number of its table, and of the line below it, is that of docs/report_paintings.json as it is told."""
+    figures = json.loads((REPO / "docs" / "report_paintings.json").read_text(encoding="utf-8"))
+    readme = (REPO / "README.md").read_text(encoding="utf-8")
+    quoted = readme.partition("<!-- report -->")[2].partition("<!-- /report -->")[0]
+    rows = [line.strip("|").split("|") for line in quoted.splitlines() if line.startswith("| ")]
+    heads, rows = rows[0], {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows[1:]}
+    assert list(rows) == list(figures["maps"]) and f"{figures['works']:,} paintings" in readme
+    for name, each in figures["maps"].items():
+        artist = each["labels"]["artist"]["map"]["knn_accuracy"]
+        assert rows[name] == [
+            f"{100 * each['near']:.0f}", f"{100 * each['kept']['10']:.0f}", f"{each['trustworthiness']['10']:.3f}",
+            f"{each['continuity']['10']:.3f}", f"{100 * each['redrawn']['neighbours_kept']:.0f}",
+            f"{artist['value']:.2f} ({artist['shuffled']:.2f})",
+        ]  # fmt: skip
+    assert "10 nearest" in heads[1] and f"the {figures['maps']['content']['near_limit']} most like it" in heads[1]
+    assert "Chance would give 5 in the first column and 0.8 in the second." in quoted
 
 
 # Planted
