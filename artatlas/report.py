@@ -200,8 +200,9 @@ def _labels(figures: dict[str, Any], scored: dict[str, Any]) -> str:
     if not parts and not missing:
         return ""
     return (
-        "<section><h2>Do neighbours share a label?</h2><p>Dot: the figure. Band: 95 % of what would come out were other"
-        " labels (with all their works) drawn. Tick: shuffled labels, which is what chance gives.</p>"
+        "<section><h2>Do neighbours share a label?</h2><p>By features: before the map was drawn. By map: what two"
+        " dimensions leave of it. Dot: the figure. Band: 95 % of what would come out were other labels, with all their"
+        " works, drawn. Tick: shuffled labels, which is what chance gives.</p>"
         + missing + "".join(parts) + "</section>"
     )  # fmt: skip
 
