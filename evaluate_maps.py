@@ -185,10 +185,10 @@ def redraw(
     k = scored.on_map.shape[1]
     side = np.ptp(scored.coordinates, axis=0).max()
     seeds = [config.tsne.seed + 1 + step for step in range(n_seeds)]
+    threads = images.n_threads(config.machine.threads)
     displaced, kept = [], []
     for seed in seeds:
         settings = config.tsne.model_copy(update={"seed": seed})
-        threads = -1 if config.machine.threads == "auto" else config.machine.threads
         other, _ = draw_map(features, settings, perplexity, threads, f"{name}, seed {seed}:")
         aligned = metrics.align(scored.coordinates, other)
         displaced.append(np.median(np.linalg.norm(aligned - scored.coordinates, axis=1)) / side)
