@@ -25,6 +25,7 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/memory_growth.py --works 1000 3000
 	$(BIN)/python benchmarks/predict_hours.py
 	$(BIN)/python benchmarks/grid_quality.py drawn --works 2500 --shapes rings spirals
+	$(BIN)/python benchmarks/report_speed.py --works 1000 5000
 
 clean:
 	rm -rf outputs/demo data/collection

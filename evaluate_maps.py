@@ -8,8 +8,8 @@ Writes  outputs/faithfulness.h5   image_ids (N,), and per map <map>/faithfulness
         outputs/report.html   a page to read or print; it needs no network and no script
 Run     python evaluate_maps.py            settings: evaluate
 Source  trustworthiness, continuity: Venna & Kaski 2001; co-ranking: Lee & Verleysen 2009; DPQ: Barthel et al. 2023
-Cost    on 2 cores, a map: 6 s for 1,000 works, COST20 for 20,000, COST100 for 100,000; drawing again costs
-        n_seeds times build_tsne.py
+Cost    a map: 6 s of one core for 1,000 works, 0.2 GB; 20,000 works 0.9 GB; drawing again costs n_seeds times what
+        build_tsne.py does
 """
 
 import json

@@ -23,11 +23,12 @@ def table(figures):
              f" | those among the {k} most like it | trustworthiness | continuity | those that stay when drawn again"
              " | same artist, by 5 neighbours (shuffled) |", "|---|---|---|---|---|---|---|"]  # fmt: skip
     for name, each in figures["maps"].items():
+        stay = f"{100 * each['redrawn']['neighbours_kept']:.0f}" if each["redrawn"] else "not tried"
         artist = each["labels"]["artist"]["map"]["knn_accuracy"]
         lines.append(
             f"| {name} | {100 * each['near']:.0f} | {100 * each['kept'][str(k)]:.0f} |"
             f" {each['trustworthiness'][str(k)]:.3f} | {each['continuity'][str(k)]:.3f} |"
-            f" {100 * each['redrawn']['neighbours_kept']:.0f} | {artist['value']:.2f} ({artist['shuffled']:.2f}) |"
+            f" {stay} | {artist['value']:.2f} ({artist['shuffled']:.2f}) |"
         )
     chance = figures["maps"]["content"]["kept_by_chance"][str(k)]
     lines.append(f"\nChance would give {100 * limit / (figures['works'] - 1):.0f} in the first column and"
