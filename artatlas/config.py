@@ -161,6 +161,40 @@ class Placement(_Section):
     seed: Seed
 
 
+class Verifier(_Section):
+    method: Literal["metric", "classifier", "siamese_concat", "siamese_symmetric", "siamese_contrastive"]
+    label: Text
+    within: Text | None
+    selection: Text | None
+    n_labels: Annotated[int, Field(ge=2)] | None
+    least_works: Annotated[int, Field(ge=1)]
+    most_works: Annotated[int, Field(ge=2)] | None
+    split: Literal["disjoint", "seen"]
+    validation_share: Annotated[float, Field(gt=0, lt=0.5)]
+    test_share: Annotated[float, Field(gt=0, lt=0.5)]
+    sources: Annotated[dict[Source, Positive], Field(min_length=1)]
+    scaling: Literal["cosine", "half_white", "white", "mean_square", "min_max", "none"]
+    n_components: Annotated[int, Field(ge=2)]
+    dimensions: Annotated[int, Field(ge=2)]
+    shrinkage: Annotated[float, Field(gt=0, le=1)]
+    temperature: Positive
+    hubness: Literal["none", "csls", "as_norm"]
+    class_readout: Literal["agreement", "dot", "pearson", "penultimate"]
+    margin: Positive
+    same_share: Annotated[float, Field(gt=0, lt=1)]
+    pairs_per_epoch: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    learning_rate: Positive
+    batch_size: Annotated[int, Field(ge=8)]
+    epochs: Count
+    patience: Count
+    calibration: Literal["platt", "isotonic"]
+    prevalence: Annotated[float, Field(gt=0, lt=1)] | Literal["natural"]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    seed: Seed
+
+
 class Grid(_Section):
     method: Literal["swaps", "lap", "rasterfairy"]
     passes: Count
@@ -213,6 +247,7 @@ class Config(_Section):
     tsne: Tsne
     parametric_tsne: ParametricTsne
     placement: Placement
+    verifier: Verifier
     grid: Grid
     render: Render
     evaluate: Evaluate
@@ -309,6 +344,7 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
         ("vgg", "weights", ("imagenet", "random")),
         ("grid", "mask", ("circle",)),
         ("grid", "keep", ()),
+        ("verifier", "selection", ()),
     ):
         found = values.get(section)
         if isinstance(found, dict) and isinstance(found.get(key), str) and found[key] and found[key] not in words:

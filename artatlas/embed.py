@@ -46,6 +46,15 @@ def find_pictures(pictures: list[Path], config: Config) -> list[collection.File]
     return files
 
 
+def find_named(names: list[str], folder: Path) -> list[collection.File]:
+    """The pictures among `names` that are there below `folder`; one that leads out of it is not."""
+    if not folder.is_dir():
+        raise UserError(f"{cli.printable(str(folder))} is not a folder. Name the one that the pictures are in.")
+    top = folder.resolve()
+    there = [name for name in names if (top / name).is_file() and (top / name).resolve().is_relative_to(top)]
+    return [collection.File(name, str(top / name)) for name in there]
+
+
 def decode(
     files: list[collection.File], settings: Images, config: Config, skipped: list[tuple[str, str]], desc: str
 ) -> Iterator[list[tuple[str, Decoded]]]:

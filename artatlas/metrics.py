@@ -120,6 +120,17 @@ def mid_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks (P,) float64 of values (P,), 1 the least; equal values share the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (counts.cumsum() - (counts - 1) / 2)[inverse]
+def pr_auc(is_same: np.ndarray, nearness: np.ndarray) -> float:
+    """Average precision of `nearness` (P,) against `is_same` (P,) bool, the area under precision over recall in steps.
+
+    Equal scores are one step. A guess reaches the share of same pairs. NaN where there are none.
+    """
+    if not is_same.any():
+        return float("nan")
+    order = np.argsort(-nearness, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(nearness[order])), len(order) - 1)  # of runs of equal scores
+    hits = is_same[order].cumsum()[ends]
+    return float((np.diff(hits, prepend=0) * hits / (ends + 1)).sum() / is_same.sum())
 
 
 def trustworthiness(features: np.ndarray, coordinates: np.ndarray, k: int = 12) -> float:

@@ -8,7 +8,6 @@ train_parametric_tsne.py; a trained network is a handful of matrix products, for
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,8 @@ import numpy as np
 
 from artatlas import neighbors, store
 from artatlas.sources import PlacedSource, Scaler, blocks
+from artatlas import sources
+from artatlas.sources import PlacedSource, blocks
 
 # Bisections of the precision; 50 bring the entropy to 1e-9 of its target, as 64-bit floats allow no better anyway.
 N_BISECTIONS = 50
@@ -171,16 +172,7 @@ def write(h5: h5py.File, model: Model) -> None:
     for i, (kernel, bias) in enumerate(model.network.layers):
         network[f"{i}/kernel"], network[f"{i}/bias"] = kernel, bias
     h5["map/low"], h5["map/high"] = model.network.map_low, model.network.map_high
-    h5.create_group("sources").attrs["order"] = list(model.sources)  # HDF5 lists groups by name
-    h5["sources"].attrs["images"] = json.dumps(model.images, sort_keys=True)
-    for name, source in model.sources.items():
-        scaler = h5.create_group(f"scalers/{name}")
-        scaler["offset"], scaler["scale"] = source.scaler.offset, source.scaler.scale
-        scaler.attrs["unit_rows"], scaler.attrs["weight"] = source.scaler.unit_rows, source.scaler.weight
-        group = h5.create_group(f"sources/{name}")
-        group.attrs["recipe"] = json.dumps(source.recipe, sort_keys=True)
-        if source.pca:
-            store.write_pca(group, source.pca)
+    sources.write_placed(h5, model.images, model.sources)
 
 
 def read(h5: h5py.File) -> Model:
@@ -190,11 +182,4 @@ def read(h5: h5py.File) -> Model:
     network = Network(
         group["input_mean"][:], float(group.attrs["input_scale"]), layers, low_high["low"][:], low_high["high"][:]
     )
-    sources = {}
-    for name in h5["sources"].attrs["order"]:
-        fitted, source = h5[f"scalers/{name}"], h5[f"sources/{name}"]
-        scaler = Scaler(
-            fitted["offset"][:], fitted["scale"][:], bool(fitted.attrs["unit_rows"]), float(fitted.attrs["weight"])
-        )
-        sources[name] = PlacedSource(json.loads(source.attrs["recipe"]), store.read_pca(source), scaler)
-    return Model(json.loads(h5["sources"].attrs["images"]), sources, network)
+    return Model(*sources.read_written(h5), network)

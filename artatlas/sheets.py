@@ -129,6 +129,31 @@ def _paste(
             draw.text((left + style.getlength(line + "  "), at[1]), tile.remark, RED, font(13))
 
 
+PAIRS_ACROSS = 3  # of a sheet of pairs
+PAIR = 2 * TILE + 8  # px, the two pictures of one side by side
+
+
+def pairs_sheet(sections: Sequence[tuple[str, Sequence[tuple[Sequence[Tile], str]]]]) -> Image.Image:
+    """Sections of pairs below each other: (heading, [(two tiles, remark of the pair)])."""
+    wide, high = PAIR + 2 * GAP, ROW + LINE
+    rows = [-(-len(shown) // PAIRS_ACROSS) for _, shown in sections]
+    height = sum(HEADING + n_rows * high for n_rows in rows) + 2 * MARGIN
+    sheet = Image.new("RGB", (2 * MARGIN + PAIRS_ACROSS * wide - 2 * GAP, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    top = MARGIN
+    for (heading, shown), n_rows in zip(sections, rows, strict=True):
+        draw.text((MARGIN, top - 6), heading, INK, font(20, bold=True))
+        top += HEADING
+        for i, (tiles, remark) in enumerate(shown):
+            row, column = divmod(i, PAIRS_ACROSS)
+            left, above = MARGIN + column * wide, top + row * high
+            for k, tile in enumerate(tiles):
+                _paste(sheet, draw, tile, (left + k * (TILE + 8), above), TILE, TILE)
+            draw.text((left, above + TILE + 6 + 2 * LINE), remark, RED, font(13))
+        top += n_rows * high
+    return sheet
+
+
 @dataclass(frozen=True)
 class Side:
     """One of two works that are compared: its picture, its caption, its palette, and the picture lit up in places."""

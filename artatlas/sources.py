@@ -158,6 +158,32 @@ def read_placed(config: Config, name: str, scaler: Scaler) -> PlacedSource:
         return PlacedSource(json.loads(h5.attrs["recipe"]), store.read_pca(h5), scaler)
 
 
+def write_placed(h5: h5py.File, images: dict[str, Any], placed: dict[str, PlacedSource]) -> None:
+    """Groups `scalers` and `sources`: what turns a picture into features. `images`: how the collection was decoded."""
+    h5.create_group("sources").attrs["order"] = list(placed)  # HDF5 lists groups by name
+    h5["sources"].attrs["images"] = json.dumps(images, sort_keys=True)
+    for name, source in placed.items():
+        scaler = h5.create_group(f"scalers/{name}")
+        scaler["offset"], scaler["scale"] = source.scaler.offset, source.scaler.scale
+        scaler.attrs["unit_rows"], scaler.attrs["weight"] = source.scaler.unit_rows, source.scaler.weight
+        group = h5.create_group(f"sources/{name}")
+        group.attrs["recipe"] = json.dumps(source.recipe, sort_keys=True)
+        if source.pca:
+            store.write_pca(group, source.pca)
+
+
+def read_written(h5: h5py.File) -> tuple[dict[str, Any], dict[str, PlacedSource]]:
+    """What `write_placed` wrote."""
+    placed = {}
+    for name in h5["sources"].attrs["order"]:
+        fitted, source = h5[f"scalers/{name}"], h5[f"sources/{name}"]
+        scaler = Scaler(
+            fitted["offset"][:], fitted["scale"][:], bool(fitted.attrs["unit_rows"]), float(fitted.attrs["weight"])
+        )
+        placed[name] = PlacedSource(json.loads(source.attrs["recipe"]), store.read_pca(source), scaler)
+    return json.loads(h5["sources"].attrs["images"]), placed
+
+
 def combine(
     embeddings: dict[str, np.ndarray], weights: dict[str, float], scaling: str
 ) -> tuple[np.ndarray, dict[str, Scaler]]:

@@ -35,9 +35,12 @@ STAGES = (
           ("evaluate",)),
 )  # fmt: skip
 
-# Run by hand with files of the user's own, so not part of run_all.py.
+# Run by hand, so not part of run_all.py: with files of the user's own, or because they need labels that not every
+# collection has.
 ON_REQUEST = (
     Stage("placed", "place_images.py", "placed.h5", (*SOURCES, "tsne", "parametric_tsne"), ("placement",)),
+    Stage("verifier", "train_verifier.py", "verifier.h5", (*SOURCES, "images"), ("verifier",)),
+    Stage("scores", "verify_pairs.py", "scores.csv", ("verifier",), ()),
 )  # fmt: skip
 
 # Makes the outputs of several stages in one pass; each of them also has a script of its own.

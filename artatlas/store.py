@@ -81,6 +81,14 @@ SCHEMAS: dict[str, Schema] = {
         "skipped/image_ids": (("S",), "O"),
         "skipped/reason": (("S",), "O"),
     },
+    "verifier": {
+        **_EMBEDDINGS,
+        "norms": (("N", 2), "f4"),
+        "picture": (("N",), "i8"),
+        "part": (("N",), "i1"),
+        "label": (("N",), "O"),
+        "file_sha256": (("N",), "O"),
+    },
     "grid": {"image_ids": (("N",), "O"), "*/cells": (("N", 2), "i4")},
     "report": {
         "image_ids": (("N",), "O"),

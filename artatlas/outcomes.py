@@ -1,0 +1,144 @@
+"""How good a verifier's answers are, counted as pairs stream by, in memory that does not grow with them.
+
+Intervals are bootstraps that draw whole groups with replacement: pairs of one artist's works (or, where artists are not
+known, of one picture) stand and fall together, and drawn pair by pair they would make every interval too narrow.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+N_GROUPS = 32  # artists (pictures) are dealt to so many groups; counts are kept for each pair of groups
+N_BINS = 1024  # of scores; pairs in one bin count as tied, which moves an AUC by less than 1e-4
+N_SAMPLES = 1000
+INTERVAL = (0.025, 0.975)
+ANSWERS = ("different", "rather different", "rather same", "same")  # the inner two are within the band
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def groups(names: Iterable[str]) -> np.ndarray:
+    """Group (N,) int64 of each name, the same whatever other names there are."""
+    return np.fromiter((zlib.crc32(name.encode()) % N_GROUPS for name in names), dtype=np.int64)
+
+
+@dataclass
+class Outcomes:
+    """Counts of pairs with a known answer. `edges` (N_BINS - 1,) float32, rising: where bins of raw scores meet."""
+
+    edges: np.ndarray
+    band: tuple[float, float]
+    by_score: np.ndarray = field(default_factory=lambda: np.zeros((N_GROUPS**2, 2, N_BINS), np.int64))
+    by_answer: np.ndarray = field(default_factory=lambda: np.zeros((N_GROUPS**2, 2, len(ANSWERS)), np.int64))
+
+    def add(
+        self, raw: np.ndarray, probability: np.ndarray, is_same: np.ndarray, left: np.ndarray, right: np.ndarray
+    ) -> None:
+        """Counts pairs (P,): raw scores, probabilities, truth (bool), and the groups of both works."""
+        pair = np.minimum(left, right) * N_GROUPS + np.maximum(left, right)
+        place = pair * 2 + is_same
+        score = np.searchsorted(self.edges, raw, side="right")
+        low, high = self.band
+        answer = (probability >= low).astype(np.int64) + (probability >= 0.5) + (probability >= high)
+        for counts, column in ((self.by_score, score), (self.by_answer, answer)):
+            counts += np.bincount(place * counts.shape[2] + column, minlength=counts.size).reshape(counts.shape)
+
+    @property
+    def n_pairs(self) -> int:
+        return int(self.by_answer.sum())
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """(2, 4) pairs: different, same by `ANSWERS`."""
+        return self.by_answer.sum(axis=0)
+
+    def figures(self) -> dict[str, Figure]:
+        """Each figure with its interval, see `samples`."""
+        return {name: figure(values) for name, values in self.samples().items()}
+
+    def samples(self, seed: int = 0) -> dict[str, np.ndarray]:
+        """Each figure as it was seen and in every sample of the bootstrap, (1 + N_SAMPLES,) float64.
+
+        NaN where only one kind of pair was seen. The same groups give the same samples, so that two verifiers can be
+        compared pair by pair.
+
+        roc_auc, pr_auc; prevalence : share of same pairs; always_different : the accuracy of that answer
+        accuracy : at probability 0.5; balanced_accuracy : the mean of those of the two kinds
+        answered : share of pairs outside the band; accuracy_answered : accuracy of these
+        """
+        used = np.flatnonzero(self.by_answer.sum(axis=(1, 2)))  # half of the group pairs cannot occur
+        first, second = np.divmod(used, N_GROUPS)
+        rng = np.random.default_rng(seed)
+        there = np.union1d(first, second)
+        drawn = np.zeros((N_SAMPLES, N_GROUPS), np.int64)  # how often each group
+        for sample in drawn:
+            np.add.at(sample, rng.choice(there, len(there)), 1)
+        weights = np.where(first == second, drawn[:, first], drawn[:, first] * drawn[:, second])  # (S, U)
+        weights = np.vstack([np.ones((1, len(used))), weights])  # the first is what was seen
+        scores = (weights @ self.by_score[used].reshape(len(used), -1)).reshape(-1, 2, N_BINS)
+        answers = (weights @ self.by_answer[used].reshape(len(used), -1)).reshape(-1, 2, len(ANSWERS))
+        return _areas(scores) | _shares(answers)
+
+
+def figure(values: np.ndarray) -> Figure:
+    """Of what `samples` gives."""
+    measured = values[1:][np.isfinite(values[1:])]
+    low, high = np.quantile(measured, INTERVAL) if len(measured) else (np.nan, np.nan)
+    return Figure(float(values[0]), float(low), float(high))
+
+
+def _areas(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Of counts (S, 2, B) of different and same pairs by rising score: ROC AUC and PR AUC, (S,) each."""
+    other, same = counts[:, 0], counts[:, 1]
+    n_other, n_same = other.sum(axis=1), same.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = other.cumsum(axis=1) - other / 2  # a tie counts half
+        roc = (same * below).sum(axis=1) / (n_same * n_other)
+        hits, seen = same[:, ::-1].cumsum(axis=1), counts.sum(axis=1)[:, ::-1].cumsum(axis=1)
+        precision = np.where(seen > 0, hits / np.maximum(seen, 1e-9), 0)
+        pr = (same[:, ::-1] * precision).sum(axis=1) / n_same
+    return {"roc_auc": roc, "pr_auc": pr}
+
+
+def _shares(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Of counts (S, 2, 4) by `ANSWERS`: (S,) each."""
+    n_pairs = counts.sum(axis=(1, 2))
+    right_other, right_same = counts[:, 0, :2].sum(axis=1), counts[:, 1, 2:].sum(axis=1)
+    answered = counts[:, :, [0, 3]].sum(axis=(1, 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "prevalence": counts[:, 1].sum(axis=1) / n_pairs,
+            "accuracy": (right_other + right_same) / n_pairs,
+            "always_different": counts[:, 0].sum(axis=1) / n_pairs,
+            "balanced_accuracy": (right_other / counts[:, 0].sum(axis=1) + right_same / counts[:, 1].sum(axis=1)) / 2,
+            "answered": answered / n_pairs,
+            "accuracy_answered": (counts[:, 0, 0] + counts[:, 1, 3]) / answered,
+        }
+
+
+def edges(raw: np.ndarray) -> np.ndarray:
+    """Bin edges for scores that are spread like `raw` (P,): half by their quantiles, half evenly and a little beyond,
+    so that neither the crowd nor the rare high scores, which decide precision, are lumped together."""
+    finite = raw[np.isfinite(raw)].astype(np.float64)
+    if not len(finite):
+        return np.linspace(-1, 1, N_BINS - 1)
+    low, high = finite.min(), finite.max()
+    beyond = max(high - low, 1e-6) / 2
+    n_even = N_BINS // 2
+    even = np.linspace(low - beyond, high + beyond, n_even)
+    crowd = np.quantile(finite, np.linspace(0, 1, N_BINS - 1 - n_even))
+    return np.sort(np.concatenate([even, crowd]))
