@@ -279,8 +279,8 @@ def summarize(config: Config, labels: np.ndarray, parts: np.ndarray, found: dict
         f" ({settings.label}); {found['all'].n_pairs:,} pairs of {len(set(labels[new])):,}"
         f" {'unseen' if settings.split == 'disjoint' else 'seen'} labels: ROC AUC {figures['roc_auc']}"
     )
-    if "within" in found:
-        text += f", within one {settings.within} {found['within'].figures()['roc_auc']}"
+    if "within" in found and np.isfinite((inside := found["within"].figures()["roc_auc"]).value):
+        text += f", within one {settings.within} {inside}"
     return f"{text}, PR AUC {figures['pr_auc']} at {figures['prevalence'].value:.1%} same"
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -55,8 +55,8 @@ class Pairs:
 
     def __init__(self, path: Path, index: str, left: str, right: str, same: str) -> None:
         self.path, self.shown = path, store.show(path)
-        with self._open() as file:
-            self.header = next(csv.reader(file), [])
+        with self._open() as reader:
+            self.header = next(reader, [])
         for name in (index, left, right):
             if name not in self.header:
                 found = ", ".join(map(cli.printable, self.header)) or "it is empty"
@@ -66,32 +66,32 @@ class Pairs:
         self.columns = [self.header.index(name) for name in (index, left, right)]
         self.same = self.header.index(same) if same in self.header else None
 
-    def _open(self) -> Any:
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The rows as lists of text; what goes wrong while they are read is told."""
         try:
-            return self.path.open(encoding="utf-8-sig", newline="")
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                yield csv.reader(file)
         except OSError as error:
             raise UserError(f"{self.shown}: cannot be read ({error.strerror}). Name a CSV of pairs.") from None
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise UserError(f"{self.shown}: is not readable as CSV ({error}). Save it again as UTF-8.") from None
 
     def read(self, at_a_time: int = ROWS) -> Iterator[tuple[tuple[str, ...], ...]]:
         """index, left, right and, where there is one, same: tuples of text of up to `at_a_time` rows."""
         wanted = [*self.columns, *([self.same] if self.same is not None else [])]
-        with self._open() as file:
-            reader = csv.reader(file)
-            try:
-                next(reader)
-                while rows := list(islice(reader, at_a_time)):
-                    rows = [row for row in rows if row]  # an empty line at the end
-                    if any(len(row) != len(self.header) for row in rows):
-                        odd = next(row for row in rows if len(row) != len(self.header))
-                        raise UserError(
-                            f"{self.shown}: {cli.printable(','.join(odd))[:80]} has {len(odd)} fields, the header has"
-                            f" {len(self.header)}. Correct that line."
-                        )
-                    if rows:
-                        columns = tuple(zip(*rows, strict=True))
-                        yield tuple(columns[i] for i in wanted)
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise UserError(f"{self.shown}: is not readable as CSV ({error}). Save it again as UTF-8.") from None
+        with self._open() as reader:
+            next(reader)
+            while block := list(islice(reader, at_a_time)):
+                rows = [row for row in block if row]  # there may be an empty line at the end
+                for odd in (row for row in rows if len(row) != len(self.header)):
+                    raise UserError(
+                        f"{self.shown}: {cli.printable(','.join(odd))[:80]} has {len(odd)} fields, the header has"
+                        f" {len(self.header)}. Correct that line."
+                    )
+                if rows:
+                    columns = tuple(zip(*rows, strict=True))
+                    yield tuple(columns[i] for i in wanted)
 
 
 def names_of(pairs: Pairs) -> set[str]:
@@ -127,6 +127,16 @@ def read_collection(config: Config) -> Collection:
         together = [label or name for label, name in zip(h5["label"].asstr()[:], ids, strict=True)]
         picture_of = dict(zip(h5["file_sha256"].asstr()[:].tolist(), works.picture.tolist(), strict=True))
         return Collection(list(ids), verification.read(h5), works, together, picture_of, h5["report/edges"][:])
+
+
+def find_rows(names: list[str], image_ids: list[str]) -> dict[str, int]:
+    """name -> row of the work that it means, exactly or loosely as in a metadata CSV; without names that mean none."""
+    row = {image_id: i for i, image_id in enumerate(image_ids)}
+    row_of: dict[str, int] = {}
+    # A join gives each work one name; a file of pairs may call it by several.
+    while found := metadata.join(image_ids, left := [name for name in names if name not in row_of]):
+        row_of |= {left[i]: row[image_id] for image_id, i in found.items()}
+    return row_of
 
 
 def look_at(
@@ -237,8 +247,7 @@ def main(
 
     # 2. Compute
     names = sorted(names_of(asked))
-    row = {image_id: i for i, image_id in enumerate(known.image_ids)}
-    row_of = {names[i]: row[image_id] for image_id, i in metadata.join(known.image_ids, names).items()}
+    row_of = find_rows(names, known.image_ids)
     works, together = known.works, known.together
     new = [name for name in names if name not in row_of]
     if new and images is not None:

@@ -16,19 +16,21 @@ N_GROUPS = 32  # artists (pictures) are dealt to so many groups; counts are kept
 N_BINS = 1024  # of scores; pairs in one bin count as tied, which moves an AUC by less than 1e-4
 N_SAMPLES = 1000
 INTERVAL = (0.025, 0.975)
+LEAST_GROUPS = 8  # below, an interval would claim what it cannot know: of two groups half the samples are the same
 ANSWERS = ("different", "rather different", "rather same", "same")  # the inner two are within the band
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure and the ends of its 95% interval."""
+    """A figure and the ends of its 95% interval, NaN where there are too few groups for one."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        interval = f" ({self.low:.3f} to {self.high:.3f})" if np.isfinite(self.low) else ""
+        return f"{self.value:.3f}{interval}"
 
 
 def groups(names: Iterable[str]) -> np.ndarray:
@@ -91,7 +93,11 @@ class Outcomes:
         weights = np.vstack([np.ones((1, len(used))), weights])  # the first is what was seen
         scores = (weights @ self.by_score[used].reshape(len(used), -1)).reshape(-1, 2, N_BINS)
         answers = (weights @ self.by_answer[used].reshape(len(used), -1)).reshape(-1, 2, len(ANSWERS))
-        return _areas(scores) | _shares(answers)
+        found = _areas(scores) | _shares(answers)
+        if len(there) < LEAST_GROUPS:
+            for values in found.values():
+                values[1:] = np.nan
+        return found
 
 
 def figure(values: np.ndarray) -> Figure:

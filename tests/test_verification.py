@@ -146,8 +146,8 @@ def test_counts_give_the_figures_of_the_pairs_themselves(seed, n_blocks):
     assert found.confusion.sum() == found.n_pairs == 3000
     for figure in figures.values():
         assert (
-            figure.low <= figure.value + 1e-9 and figure.value <= figure.high + 1e-9 or figure.high - figure.low < 0.2
-        )
+            figure.low <= figure.value + 1e-9 and figure.value <= figure.high + 1e-9
+        ) or figure.high - figure.low < 0.2
 
 
 def test_pr_auc_is_average_precision():
@@ -174,3 +174,11 @@ def test_an_interval_is_wider_where_pairs_hang_together():
         figure = found.figures()["roc_auc"]
         widths.append(figure.high - figure.low)
     assert widths[0] > 1.5 * widths[1]
+
+
+def test_two_artists_are_too_few_for_an_interval():
+    rng = np.random.default_rng(0)
+    raw, is_same, group = rng.normal(size=500).astype(np.float32), rng.random(500) < 0.5, rng.integers(2, size=500)
+    found = Outcomes(outcomes.edges(raw), (0.2, 0.8))
+    found.add(raw, PLATT.probability(raw), is_same, group, group)
+    assert str(found.figures()["roc_auc"]) == f"{found.figures()['roc_auc'].value:.3f}"

@@ -1,0 +1,248 @@
+"""A verifier trained on planted artists knows new ones; a stopped run ends in the same bytes; mistakes are told."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+from conftest import REPO, flags, run_script
+from PIL import Image
+
+from artatlas import config, pairs, verifiers, vgg
+from artatlas.errors import UserError
+
+import train_verifier as script  # isort: skip
+
+QUICK = ("verifier.n_components=20", "verifier.dimensions=8", "verifier.epochs=3", "verifier.validation_share=0.25",
+         "verifier.test_share=0.25")  # fmt: skip
+
+
+def settings_of(**changes):
+    return config.load().verifier.model_copy(update={"dimensions": 8, "epochs": 5, "validation_share": 0.2} | changes)
+
+
+def planted(n_artists=40, n_works=8, noise=1.0, seed=0):
+    """Features (N, P): artists differ in the first 6 columns, works of one artist in the other 14, and strongly."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([f"artist {i:02d}" for i in range(n_artists)], n_works).astype(object)
+    features = rng.normal(size=(len(labels), 20)).astype(np.float32) * noise * 2
+    hands = rng.normal(size=(n_artists, 6)).astype(np.float32)
+    features[:, :6] = hands[np.repeat(np.arange(n_artists), n_works)] + 0.5 * features[:, :6] / 2
+    return features / np.float32(10), labels
+
+
+@pytest.fixture(scope="module")
+def tf():
+    return vgg.start_tensorflow(config.load())
+
+
+def test_auc_of(verifier, features, labels, parts, part=pairs.TEST):
+    rows = np.flatnonzero(parts == part)
+    works = verifier.works(features[rows], rows)
+    return verifiers.validation_auc(verifier, works, labels[rows], np.random.default_rng(0))
+
+
+test_auc_of.__test__ = False
+
+
+def parts_of(labels, seed=0):
+    return pairs.split(labels, np.ones(len(labels), bool), True, 0.2, 0.3, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("method", sorted(verifiers.METHODS))
+def test_artists_never_seen_are_told_apart_and_with_shuffled_labels_are_not(tf, method):
+    features, labels = planted()
+    parts = parts_of(labels)
+    chosen = settings_of(method=method, epochs=15)
+    trained, history = verifiers.train(tf, features, labels, parts, chosen, None)
+    assert np.isnan(history[0, 0]) and np.isfinite(history[1:]).all()
+    raw = verifiers.validation_auc(
+        trained, trained.works(features, np.arange(len(labels))), labels, np.random.default_rng(0)
+    )
+    assert raw > 0.75
+    assert test_auc_of(trained, features, labels, parts) > 0.75
+    shuffled = np.random.default_rng(1).permutation(labels)
+    control_parts = parts_of(shuffled)
+    control, _ = verifiers.train(tf, features, shuffled, control_parts, chosen, None)
+    assert test_auc_of(control, features, shuffled, control_parts) == pytest.approx(0.5, abs=0.07)
+
+
+def test_training_beats_the_cosine_of_what_it_starts_from(tf):
+    """The planted works differ most in what says nothing of the artist, which whitening within artists takes out."""
+    features, labels = planted()
+    parts = parts_of(labels)
+    trained, _ = verifiers.train(tf, features, labels, parts, settings_of(), None)
+    bare = verifiers.Verifier([], "dot", [], "none", np.zeros((0, 0), np.float32), verifiers.UNCALIBRATED)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    before, after = test_auc_of(bare, unit, labels, parts), test_auc_of(trained, features, labels, parts)
+    assert after > before + 0.1
+
+
+def test_within_class_whitening_makes_artists_scatter_alike():
+    features, labels = planted(60, 30)
+    kernel, bias = verifiers.within_class_whitening(features, labels, 1e-6, 20)
+    placed = features @ kernel + bias
+    _, codes = np.unique(labels, return_inverse=True)
+    centres = np.stack([np.bincount(codes, column) / np.bincount(codes) for column in placed.T], axis=1)
+    scatter = np.cov((placed - centres[codes]).T)
+    np.testing.assert_allclose(scatter / scatter.trace() * 20, np.eye(20), atol=0.02)
+    before = np.cov(features.T)
+    assert np.abs(before / before.trace() * 20 - np.eye(20)).max() > 0.3  # the control: they did not
+    between = centres.var(axis=0)
+    assert between[:6].sum() > 5 * between[6:].sum() and (np.diff(between) <= 1e-3 * between[0]).all()
+
+
+def test_the_contrastive_loss_is_the_papers(tf):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(7, 3)).astype(np.float32)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    codes = np.array([0, 0, 1, 1, 1, 2, 0])
+    losses = []
+    for i in range(7):
+        others = [a for a in range(7) if a != i]
+        partners = [p for p in others if codes[p] == codes[i]]
+        below = sum(np.exp(z[i] @ z[a] / 0.3) for a in others)
+        losses += [-np.mean([np.log(np.exp(z[i] @ z[p] / 0.3) / below) for p in partners])] if partners else []
+    found = verifiers.supervised_contrastive(tf, tf.constant(z), tf.constant(codes), 0.3)
+    assert float(found) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(tf, tmp_path, monkeypatch):
+    """A07"""
+    features, labels = planted()
+    parts, chosen = parts_of(labels), settings_of(epochs=8, patience=8)
+    whole, history = verifiers.train(tf, features, labels, parts, chosen, None)
+    monkeypatch.setattr(verifiers, "SAVED_EVERY_S", -1)
+    real, calls = verifiers.validation_auc, []
+
+    def dies(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(verifiers, "validation_auc", dies)
+    with pytest.raises(KeyboardInterrupt):
+        verifiers.train(tf, features, labels, parts, chosen, tmp_path / "checkpoint.npz")
+    assert (tmp_path / "checkpoint.npz").exists()
+    before = len(calls)
+    resumed, resumed_history = verifiers.train(tf, features, labels, parts, chosen, tmp_path / "checkpoint.npz")
+    assert len(calls) - before == 6  # one before it reads the checkpoint of epoch 3, and epochs 4 to 8
+    np.testing.assert_array_equal(resumed_history, history)
+    for one, other in zip(resumed.layers, whole.layers, strict=True):
+        np.testing.assert_array_equal(one.kernel, other.kernel)
+        np.testing.assert_array_equal(one.bias, other.bias)
+
+
+@pytest.fixture(scope="module")
+def trained(painted, finished, tmp_path_factory):
+    """The finished outputs with a verifier. Read only."""
+    folder = tmp_path_factory.mktemp("trained") / "outputs"
+    shutil.copytree(finished, folder)
+    result = run_script("train_verifier.py", *flags(painted, folder, *QUICK))
+    return folder, result.stdout
+
+
+def test_the_stage_writes_what_it_says(trained):
+    folder, said = trained
+    with h5py.File(folder / "verifier.h5") as h5:
+        part, label, n_works = h5["part"][:], h5["label"].asstr()[:], len(h5["image_ids"])
+        assert n_works == 64 and h5["embeddings"].shape == (64, 8)
+        value, low, high = h5["report/all"].attrs["roc_auc"]
+        assert 0.4 < value <= 1 and np.isnan(low) and np.isnan(high)  # two artists are too few for an interval
+    sides = [set(label[part == p]) for p in (1, 2, 3)]
+    assert list(map(len, sides)) == [4, 2, 2] and len(set.union(*sides)) == 8
+    assert "ROC AUC" in said and "unseen labels" in said
+    for name in ("curves.png", "reliability.png", "hardest.jpg"):
+        with Image.open(folder / "verifier" / name) as picture:
+            picture.load()
+            assert min(picture.size) > 400
+    with (folder / "verifier" / "selection.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [pairs.PARTS.index(row["part"]) for row in rows] == part.tolist()
+    assert not list(folder.glob(".verifier*"))
+
+
+def test_a_saved_selection_trains_the_same_verifier_and_one_that_leaks_is_refused(painted, trained, tmp_path):
+    folder, _ = trained
+    selection = tmp_path / "selection.csv"
+    text = (folder / "verifier" / "selection.csv").read_text(encoding="utf-8")
+    selection.write_text(text, encoding="utf-8")
+    for name in ("images.h5", "content.h5", "style.h5", "color.h5"):
+        os.link(folder / name, tmp_path / name)
+    again = flags(painted, tmp_path, *QUICK, "verifier.seed=42", f"verifier.selection={selection}")
+    run_script("train_verifier.py", *again)
+    with h5py.File(folder / "verifier.h5") as one, h5py.File(tmp_path / "verifier.h5") as other:
+        np.testing.assert_array_equal(one["part"][:], other["part"][:])
+        np.testing.assert_array_equal(one["embeddings"][:], other["embeddings"][:])
+    first = next(line for line in text.splitlines() if line.endswith(",test"))
+    selection.write_text(text.replace(first, first.replace(",test", ",train"), 1), encoding="utf-8")
+    result = run_script("train_verifier.py", *again, check=False)
+    assert result.returncode == 2 and "is in train and in test" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ("verifier.label=painter", "verifier.label: painter is not a column of the metadata (artist"),
+        ("verifier.least_works=30", "has too few works to learn from: 0 labels in the part train"),
+        ("verifier.selection=/nowhere.csv", "verifier.selection: /nowhere.csv cannot be read"),
+        ("verifier.method=magic", "verifier.method: 'magic' should be"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_computed(painted, trained, setting, message):
+    folder, _ = trained
+    with pytest.raises(UserError) as told:
+        values = flags(painted, folder, *QUICK, setting)[1::2]
+        script.main(config.load(None, tuple(values)))
+    assert message in str(told.value)
+
+
+def test_kill_9_leaves_the_old_verifier_and_the_next_run_the_same_bytes(painted, trained, tmp_path):
+    """A07"""
+    folder, _ = trained
+    before = (folder / "verifier.h5").read_bytes()
+    for name in ("images.h5", "content.h5", "style.h5", "color.h5", "verifier.h5"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    command = [sys.executable, str(REPO / "train_verifier.py"), *flags(painted, tmp_path, *QUICK)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "verifier.h5").read_bytes() == before
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "verifier.h5").read_bytes() == before
+
+
+def test_new_pictures_are_looked_at_as_the_collection_was(painted, trained, tmp_path):
+    """Copies under other names go through decoding, network, PCA and scalers, and score as the works they are of."""
+    folder, _ = trained
+    with h5py.File(folder / "verifier.h5") as h5:
+        ids = h5["image_ids"].asstr()[:][::16]  # 4 works of different painters
+    new = [f"copy {i}.{name.rpartition('.')[2]}" for i, name in enumerate(ids)]
+    (tmp_path / "new").mkdir()
+    for name, copy in zip(ids, new, strict=True):
+        shutil.copy(painted / "images" / name, tmp_path / "new" / copy)
+    rows = [("old", 0, 1), ("old", 2, 3), ("both", 0, 1), ("new", 0, 1), ("new", 2, 3), ("both", 2, 2)]
+    sides = {"old": (ids, ids), "new": (new, new), "both": (ids, new)}
+    with (tmp_path / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["index", "image1", "image2"])
+        table.writerows([i, sides[kind][0][a], sides[kind][1][b]] for i, (kind, a, b) in enumerate(rows))
+        table.writerow(["last", "../pairs.csv", ids[0]])  # leads out of the folder
+    output = tmp_path / "scores.csv"
+    result = run_script(
+        "verify_pairs.py", tmp_path / "pairs.csv", "--images", tmp_path / "new", "--output", output,
+        *flags(painted, folder, *QUICK),
+    )  # fmt: skip
+    with output.open(encoding="utf-8") as file:
+        scores = np.array([float(row["score"]) for row in csv.DictReader(file)])
+    assert len(scores) == 6 and "1 left out" in result.stdout
+    np.testing.assert_allclose(scores[[2, 3, 4]], scores[[0, 0, 1]], atol=0.02)
+    assert scores[5] == 1 and (scores[:5] < 1).all()
