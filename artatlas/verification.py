@@ -28,7 +28,7 @@ SURELY = 1 - 1e-6  # most that a pair of two pictures scores; 1 is for a picture
 class Layer:
     """rows (B, in) -> activation(rows @ kernel + bias): (B, out).
 
-    activation : linear | relu | softmax | unit (rows to unit length) | softmax_one_hot (1 at the largest) |
+    activation : linear | relu | softmax | unit (rows to unit length) | relu_unit | softmax_one_hot (1 at the largest) |
         softmax_centred (softmax, minus each row's mean, to unit length, so that an inner product is Pearson's r)
     """
 
@@ -52,6 +52,7 @@ ACTIVATIONS = {
     "linear": lambda rows: rows,
     "relu": lambda rows: np.maximum(rows, 0),
     "unit": unit,
+    "relu_unit": lambda rows: unit(np.maximum(rows, 0)),
     "softmax": softmax,
     "softmax_one_hot": lambda rows: (rows == rows.max(axis=1, keepdims=True)).astype(np.float32),
     "softmax_centred": lambda rows: unit(softmax(rows) - np.float32(1 / rows.shape[1])),

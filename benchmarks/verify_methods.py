@@ -20,27 +20,26 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import header
 
-from artatlas import config, outcomes, pairs, sources, verification, verifiers, vgg
+from artatlas import config, methods, outcomes, pairs, sources, verification, verifiers, vgg
 from artatlas.verification import Verifier
 
 import train_verifier as stage  # isort: skip
 
 MIX = {"content": 0.5, "style": 1.0, "color": 0.4}  # configs/same_artist.yaml
 FIGURES = ("roc_auc", "within", "pr_auc", "accuracy", "answered", "accuracy_answered")
-NO_COHORT = np.zeros((0, 0), np.float32)
 
 
 def untrained(features, parts, hubness):
     """The cosine of features as they are."""
     rows = verification.unit(features)
-    cohort = rows[parts == pairs.TRAIN] if hubness != "none" else NO_COHORT
-    verifier = Verifier([], "dot", [], hubness, cohort, verifiers.UNCALIBRATED)
+    cohort = rows[parts == pairs.TRAIN] if hubness != "none" else methods.NO_COHORT
+    verifier = Verifier([], "dot", [], hubness, cohort, methods.UNCALIBRATED)
     return verifier, verifier.works(rows, np.arange(len(rows)))
 
 
 def nearness(features):
     """Minus the Euclidean distance."""
-    verifier = Verifier([], "distance", [], "none", NO_COHORT, verifiers.UNCALIBRATED)
+    verifier = Verifier([], "distance", [], "none", methods.NO_COHORT, methods.UNCALIBRATED)
     return verifier, verifier.works(features, np.arange(len(features)))
 
 
@@ -76,7 +75,7 @@ class Bench:
 
         def closed_form(**changes):
             chosen, known = base.model_copy(update=changes), parts == pairs.TRAIN
-            method = verifiers.metric(self.tf, self.components[known], labels[known], chosen)
+            method = methods.metric(self.tf, self.components[known], labels[known], chosen)
             verifier = method.export()
             return verifier, verifier.works(self.components, self.picture)
 
@@ -91,6 +90,12 @@ class Bench:
             "metric, cosine": lambda: trained(method="metric", hubness="none"),
             "metric, CSLS": lambda: trained(method="metric", hubness="csls"),
             "metric": lambda: trained(method="metric"),
+            **{
+                f"classifier, {readout}": lambda readout=readout: trained(method="classifier", class_readout=readout)
+                for readout in ("agreement", "dot", "pearson", "penultimate")
+            },
+            "siamese_concat": lambda: trained(method="siamese_concat"),
+            "siamese_symmetric": lambda: trained(method="siamese_symmetric"),
         }
 
     def fold(self, name, labels, parts, seed):

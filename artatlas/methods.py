@@ -1,0 +1,267 @@
+"""The methods by which a verifier learns: each a Keras network, a loss over an epoch, and what `verification` keeps.
+
+Source  metric: Hatch, Kajarekar & Stolcke 2006; Khosla et al. 2020
+        classifier: the open-set use of a classifier's penultimate layer is that of Taigman et al. 2014 (DeepFace)
+        siamese_concat: Zagoruyko & Komodakis 2015 (2-channel and pseudo-siamese networks join both before they decide)
+        siamese_symmetric: Koch, Zemel & Salakhutdinov 2015
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from artatlas import pairs, verification
+from artatlas.config import Verifier as Settings
+from artatlas.verification import Layer, Verifier
+
+TOGETHER = 8  # works of one label that come into a batch together, so that each has partners there
+CLASS_UNITS = 256  # hidden units of the classifier, its penultimate layer
+CLASS_BATCH = 128  # works a step of the classifier
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method at work.
+
+    variables : Keras variables that training changes, the optimiser's and the random states included
+    epoch : one pass; takes a Generator and returns the mean loss
+    export : the verifier as it stands, without calibration
+    """
+
+    variables: Sequence[Any]
+    epoch: Callable[[np.random.Generator], float]
+    export: Callable[[], Verifier]
+
+
+NO_COHORT = np.zeros((0, 0), np.float32)
+UNCALIBRATED = verification.Calibration("platt", np.array([1.0, 0.0]), np.zeros(0))
+
+
+def batches(labels: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """All rows of labels (N,) once, in batches of about `batch_size`, works of one label in groups of up to 8."""
+    order = np.lexsort((rng.random(len(labels)), labels))
+    _, starts = np.unique(labels[order], return_index=True)
+    groups = [group[i : i + TOGETHER] for group in np.split(order, starts[1:]) for i in range(0, len(group), TOGETHER)]
+    shuffled = np.concatenate([groups[i] for i in rng.permutation(len(groups))])
+    return iter(np.array_split(shuffled, -(-len(shuffled) // batch_size)))
+
+
+def within_class_whitening(
+    features: np.ndarray, labels: np.ndarray, shrinkage: float, n_dimensions: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kernel (P, D), bias (D,)): the linear map after which works of one label scatter alike in all directions.
+
+    Hatch, Kajarekar & Stolcke 2006, "Within-class covariance normalization": x -> S_w^(-1/2) (x - mean); its axes
+    turned to those of linear discriminant analysis (Fisher 1936), most telling first, of which D are kept. S_w is mixed
+    with `shrinkage` of the identity times its mean variance: there are too few works to know it all.
+    """
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    wide = features.astype(np.float64)
+    mean = wide.mean(axis=0)
+    centres = np.zeros((len(sizes), wide.shape[1]))
+    np.add.at(centres, codes, wide)
+    centres /= sizes[:, None]
+    scatter = wide - centres[codes]
+    within = scatter.T @ scatter / max(1, len(wide) - len(sizes))
+    size = within.trace() / len(within)
+    within = (1 - shrinkage) * within + shrinkage * (size if size > 0 else 1) * np.eye(len(within))
+    variances, directions = np.linalg.eigh(within)
+    whiten = directions / np.sqrt(np.maximum(variances, 1e-9 * variances.max()))
+    between = (centres - mean) @ whiten * np.sqrt(sizes / len(wide))[:, None]
+    turn = np.linalg.eigh(between.T @ between)[1][:, ::-1][:, :n_dimensions]
+    kernel = whiten @ turn
+    # Rows go to unit length afterwards, so its size is free; this one suits the steps of Adam.
+    kernel /= np.sqrt(np.square(kernel).sum() / kernel.shape[1])
+    kernel *= np.where(kernel[np.abs(kernel).argmax(axis=0), np.arange(kernel.shape[1])] < 0, -1, 1)
+    return kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)
+
+
+def supervised_contrastive(tf: Any, embeddings: Any, codes: Any, temperature: float) -> Any:
+    """L_out of Khosla et al. 2020, "Supervised contrastive learning", eq. 2: the mean over works with a partner.
+
+    embeddings : (B, D) of unit length; codes : (B,) int, equal for works of one label
+    """
+    itself = tf.eye(tf.shape(embeddings)[0])
+    partner = tf.cast(codes[:, None] == codes[None, :], tf.float32) - itself
+    similarity = tf.matmul(embeddings, embeddings, transpose_b=True) / temperature
+    log_share = similarity - tf.reduce_logsumexp(similarity - 1e9 * itself, axis=1, keepdims=True)
+    n_partners = tf.reduce_sum(partner, axis=1)
+    each = -tf.reduce_sum(partner * log_share, axis=1) / tf.maximum(n_partners, 1)
+    return tf.reduce_sum(each) / tf.maximum(tf.reduce_sum(tf.cast(n_partners > 0, tf.float32)), 1)
+
+
+def _stepper(tf: Any, model: Any, loss: Callable, settings: Settings) -> tuple[Any, Callable]:
+    """The optimiser, and one step of it: takes the arguments of `loss` and returns its value."""
+    import keras
+
+    optimizer = keras.optimizers.Adam(settings.learning_rate)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(*batch: Any) -> Any:
+        with tf.GradientTape() as tape:
+            value = loss(*batch)
+        weights = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
+        return value
+
+    return optimizer, step
+
+
+def metric(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings) -> Method:
+    """A linear map, works compared by the cosine after it: begun at within-class whitening, which is the best that is
+    known in closed form, and trained by the supervised contrastive loss, pulled back to where it began."""
+    import keras
+
+    kernel, bias = within_class_whitening(features, labels, settings.shrinkage, settings.dimensions)
+    dense = keras.layers.Dense(kernel.shape[1])
+    model = keras.Sequential([
+        keras.Input((features.shape[1],)), keras.layers.Dropout(settings.dropout, seed=settings.seed), dense,
+        keras.layers.UnitNormalization(),
+    ])  # fmt: skip
+    dense.set_weights([kernel, bias])
+    start = tf.constant(kernel)
+    _, codes = np.unique(labels, return_inverse=True)
+
+    def loss(x: Any, y: Any) -> Any:
+        moved = tf.reduce_sum((dense.kernel - start) ** 2)
+        return supervised_contrastive(tf, model(x, training=True), y, settings.temperature) + (
+            settings.weight_decay * moved
+        )
+
+    optimizer, step = _stepper(tf, model, loss, settings)
+
+    def epoch(rng: np.random.Generator) -> float:
+        steps = [
+            float(step(tf.constant(features[rows]), tf.constant(codes[rows])))
+            for rows in batches(labels, settings.batch_size, rng)
+        ]
+        return float(np.mean(steps))
+
+    def export() -> Verifier:
+        layers = [Layer(dense.kernel.numpy(), dense.bias.numpy(), "unit")]
+        return Verifier(layers, "dot", [], settings.hubness, _cohort(layers, features, settings.hubness), UNCALIBRATED)
+
+    return Method([*model.variables, *optimizer.variables], epoch, export)
+
+
+def classifier(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings) -> Method:
+    """A softmax over the training labels. Works are compared by what it says of each: whether it names the same label
+    (class_readout: agreement), the inner product or Pearson's r of the two rows of probabilities, or, for labels that
+    it does not know, the cosine of its penultimate layer."""
+    import keras
+
+    names, codes = np.unique(labels, return_inverse=True)
+    decay = keras.regularizers.L2(settings.weight_decay)
+    hidden = keras.layers.Dense(CLASS_UNITS, activation="relu", kernel_regularizer=decay)
+    last = keras.layers.Dense(len(names), kernel_regularizer=decay)
+    model = keras.Sequential([
+        keras.Input((features.shape[1],)), keras.layers.Dropout(settings.dropout, seed=settings.seed), hidden, last,
+    ])  # fmt: skip
+
+    def loss(x: Any, y: Any) -> Any:
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x, training=True))
+        return tf.reduce_mean(each) + tf.add_n(model.losses)
+
+    optimizer, step = _stepper(tf, model, loss, settings)
+
+    def epoch(rng: np.random.Generator) -> float:
+        some = np.array_split(rng.permutation(len(codes)), max(1, len(codes) // CLASS_BATCH))
+        return float(np.mean([float(step(tf.constant(features[rows]), tf.constant(codes[rows]))) for rows in some]))
+
+    def export() -> Verifier:
+        penultimate = settings.class_readout == "penultimate"
+        inner = Layer(hidden.kernel.numpy(), hidden.bias.numpy(), "relu_unit" if penultimate else "relu")
+        said = {"agreement": "softmax_one_hot", "dot": "softmax", "pearson": "softmax_centred"}
+        outer = [Layer(last.kernel.numpy(), last.bias.numpy(), said[settings.class_readout])] if not penultimate else []
+        layers, hubness = [inner, *outer], settings.hubness if penultimate else "none"
+        return Verifier(layers, "dot", [], hubness, _cohort(layers, features, hubness), UNCALIBRATED)
+
+    return Method([*model.variables, *optimizer.variables], epoch, export)
+
+
+def siamese_concat(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings) -> Method:
+    """Both works' features side by side, two dense layers, one logit. Which work comes first matters to it, so a pair
+    is scored in both orders and the mean taken. Two layers without the ReLU between them would be a sum of one score
+    for each work, which cannot tell whether they belong together."""
+    import keras
+
+    inputs = keras.Input((2 * features.shape[1],))
+    decay = keras.regularizers.L2(settings.weight_decay)
+    hidden = keras.layers.Dense(settings.dimensions, activation="relu", kernel_regularizer=decay)
+    last = keras.layers.Dense(1)
+    model = keras.Model(inputs, last(hidden(keras.layers.Dropout(settings.dropout, seed=settings.seed)(inputs))))
+
+    def logits(left: Any, right: Any) -> Any:
+        return model(tf.concat([left, right], axis=1), training=True)[:, 0]
+
+    def export() -> Verifier:
+        kernel = hidden.kernel.numpy()  # (2 P, H): what the first work gives above, what the second gives below
+        both = np.hstack(np.split(kernel, 2))  # (P, 2 H)
+        layers = [Layer(both, np.zeros(both.shape[1], np.float32), "linear")]
+        weights = [last.kernel.numpy()[:, 0], last.bias.numpy()[0], hidden.bias.numpy()]
+        return Verifier(layers, "ordered", weights, "none", NO_COHORT, UNCALIBRATED)
+
+    return _paired(tf, model, logits, export, features, labels, settings)
+
+
+def siamese_symmetric(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings) -> Method:
+    """The same dense layer for both works, and a logit from how much its units differ: w . |f(a) - f(b)| + b."""
+    import keras
+
+    decay = keras.regularizers.L2(settings.weight_decay)
+    left, right = keras.Input((features.shape[1],)), keras.Input((features.shape[1],))
+    drop = keras.layers.Dropout(settings.dropout, seed=settings.seed)
+    shared = keras.layers.Dense(settings.dimensions, kernel_regularizer=decay)
+    last = keras.layers.Dense(1)
+    apart = keras.ops.absolute(shared(drop(left)) - shared(drop(right)))
+    model = keras.Model([left, right], last(apart))
+
+    def logits(one: Any, other: Any) -> Any:
+        return model([one, other], training=True)[:, 0]
+
+    def export() -> Verifier:
+        layers = [Layer(shared.kernel.numpy(), shared.bias.numpy(), "linear")]
+        weights = [last.kernel.numpy()[:, 0], last.bias.numpy()[0]]
+        return Verifier(layers, "difference", weights, "none", NO_COHORT, UNCALIBRATED)
+
+    return _paired(tf, model, logits, export, features, labels, settings)
+
+
+def _paired(
+    tf: Any, model: Any, logits: Callable, export: Callable[[], Verifier], features: np.ndarray, labels: np.ndarray,
+    settings: Settings,
+) -> Method:  # fmt: skip
+    """Trains `logits` of pairs on their binary cross-entropy, on new pairs every epoch."""
+
+    def loss(left: Any, right: Any, is_same: Any) -> Any:
+        each = tf.nn.sigmoid_cross_entropy_with_logits(is_same, logits(left, right))
+        return tf.reduce_mean(each) + tf.add_n(model.losses)
+
+    optimizer, step = _stepper(tf, model, loss, settings)
+
+    def epoch(rng: np.random.Generator) -> float:
+        left, right, is_same = pairs.sample(labels, settings.pairs_per_epoch, settings.same_share, rng)
+        losses = []
+        for some in np.array_split(np.arange(len(left)), max(1, len(left) // settings.batch_size)):
+            batch = features[left[some]], features[right[some]], is_same[some].astype(np.float32)
+            losses.append(float(step(*map(tf.constant, batch))))
+        return float(np.mean(losses))
+
+    return Method([*model.variables, *optimizer.variables], epoch, export)
+
+
+def _cohort(layers: Sequence[Layer], features: np.ndarray, hubness: str) -> np.ndarray:
+    return verification.forward(layers, features) if hubness != "none" else NO_COHORT
+
+
+METHODS = {
+    "metric": metric,
+    "classifier": classifier,
+    "siamese_concat": siamese_concat,
+    "siamese_symmetric": siamese_symmetric,
+}
