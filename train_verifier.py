@@ -44,6 +44,8 @@ from artatlas import (
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.outcomes import Outcomes
+from artatlas.pixel_siamese import OnDisk, Pixels
+from artatlas.sources import PlacedSource
 from artatlas.verification import Layer, Verifier, Works
 
 LEAST_LABELS = 4  # in training; and 2 in each of the other parts, or there are no pairs of two
@@ -149,6 +151,21 @@ def reduced(features: np.ndarray, n_components: int, seed: int) -> tuple[np.ndar
     kernel = np.ascontiguousarray(pca.components.T) * scale
     layer = Layer(kernel, -pca.mean @ kernel, "linear")
     return verification.forward([layer], features), layer
+
+
+def read_inputs(
+    config: Config, image_ids: np.ndarray, weights: dict[str, float]
+) -> tuple[np.ndarray | Pixels, list[Layer], dict[str, PlacedSource]]:
+    """What the method sees of every work, the layer that made it of scaled embeddings, and what made those."""
+    settings = config.verifier
+    if settings.method == "siamese_contrastive":
+        with store.open_output(config, "images") as h5:
+            rows = store.rows_of(image_ids, store.read_ids(h5))
+        return Pixels(OnDisk(config.outputs / "images.h5"), rows), [], {}
+    features, scalers = sources.read_features(config, image_ids, weights, settings.scaling)
+    components, first = reduced(features, settings.n_components, settings.seed)
+    placed = {name: sources.read_placed(config, name, scaler) for name, scaler in scalers.items()}
+    return components, [first], placed
 
 
 def among(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -293,8 +310,7 @@ def main(config: Config) -> tuple[Path, str]:
     labels, picture = known.columns[settings.label], known.picture
     within = known.columns[settings.within] if settings.within else None
     parts = select(config, image_ids, labels, picture)
-    features, scalers = sources.read_features(config, image_ids, weights, settings.scaling)
-    placed = {name: sources.read_placed(config, name, scaler) for name, scaler in scalers.items()}
+    seen, first, placed = read_inputs(config, image_ids, weights)
 
     # 2. Compute
     output = config.outputs / "verifier.h5"
@@ -302,10 +318,8 @@ def main(config: Config) -> tuple[Path, str]:
     recipe = {"settings": config.settings(("verifier",)), "parts_sha256": digest}
     checkpoint = output.with_name(f".verifier-{store.fingerprint('verifier', recipe, inputs)[:16]}.npz")
     tf = vgg.start_tensorflow(config)
-    components, first = reduced(features, settings.n_components, settings.seed)
-    del features
-    trained, history = verifiers.train(tf, components, labels, parts, settings, checkpoint)
-    works = trained.works(components, picture)
+    trained, history = verifiers.train(tf, seen, labels, parts, settings, checkpoint)
+    works = trained.works(seen, picture)
     fitted, edges = calibrate(trained, works, labels, parts, config)
     verifier = trained.begun_by(first, fitted)
     test = np.flatnonzero(parts == pairs.TEST)

@@ -30,9 +30,10 @@ from artatlas import cli, embed, metadata, outcomes, sources, store, verificatio
 from artatlas.config import Config, Images
 from artatlas.errors import UserError
 from artatlas.outcomes import Outcomes
+from artatlas.pixel_siamese import Pixels
 from artatlas.verification import Verifier, Works
 
-ROWS = 1 << 17  # pairs at a time, some 100 MB as Python's text
+ROWS = 1 << 15  # pairs at a time, some 20 MB as Python's text
 TRUE, FALSE = ("1", "true", "True", "1.0"), ("0", "false", "False", "0.0")
 LISTED = 3  # missing pictures that are named on the screen
 
@@ -154,9 +155,12 @@ def look_at(
     hashes: list[str] = []
     embeddings = []
     for batch in embed.decode(files, settings, config, [], "looking"):
-        vectors = embedder(np.stack([picture.pixels for _, picture in batch]))
-        features = np.hstack([source.scaler.transform(vectors[name]) for name, source in placed.items()])
-        embeddings.append(verification.forward(verifier.layers, features))
+        pixels = np.stack([picture.pixels for _, picture in batch])
+        seen: np.ndarray | Pixels = Pixels(pixels, np.arange(len(pixels)))
+        if placed:
+            vectors = embedder(pixels)
+            seen = np.hstack([source.scaler.transform(vectors[name]) for name, source in placed.items()])
+        embeddings.append(verifier.embed(seen))
         found += [name for name, _ in batch]
         hashes += [picture.sha256 for _, picture in batch]
     return found, hashes, np.concatenate(embeddings) if embeddings else np.zeros((0, 0), np.float32)

@@ -4,6 +4,7 @@ Source  metric: Hatch, Kajarekar & Stolcke 2006; Khosla et al. 2020
         classifier: the open-set use of a classifier's penultimate layer is that of Taigman et al. 2014 (DeepFace)
         siamese_concat: Zagoruyko & Komodakis 2015 (2-channel and pseudo-siamese networks join both before they decide)
         siamese_symmetric: Koch, Zemel & Salakhutdinov 2015
+        siamese_contrastive: Hadsell, Chopra & LeCun 2006, see `pixel_siamese`
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from artatlas import pairs, verification
+from artatlas import cli, pairs, pixel_siamese, verification, vgg
 from artatlas.config import Verifier as Settings
+from artatlas.pixel_siamese import Pixels
 from artatlas.verification import Layer, Verifier
 
 TOGETHER = 8  # works of one label that come into a batch together, so that each has partners there
 CLASS_UNITS = 256  # hidden units of the classifier, its penultimate layer
+PIXEL_BATCH = 32  # pairs a step of the network on pixels
 CLASS_BATCH = 128  # works a step of the classifier
 
 
@@ -30,11 +33,13 @@ class Method:
     variables : Keras variables that training changes, the optimiser's and the random states included
     epoch : one pass; takes a Generator and returns the mean loss
     export : the verifier as it stands, without calibration
+    knows_at_first : whether it may be kept untrained: a random network may not, however well it does by chance
     """
 
     variables: Sequence[Any]
     epoch: Callable[[np.random.Generator], float]
     export: Callable[[], Verifier]
+    knows_at_first: bool = False
 
 
 NO_COHORT = np.zeros((0, 0), np.float32)
@@ -94,19 +99,24 @@ def supervised_contrastive(tf: Any, embeddings: Any, codes: Any, temperature: fl
     return tf.reduce_sum(each) / tf.maximum(tf.reduce_sum(tf.cast(n_partners > 0, tf.float32)), 1)
 
 
-def _stepper(tf: Any, model: Any, loss: Callable, settings: Settings) -> tuple[Any, Callable]:
+def _stepper(
+    tf: Any, model: Any, loss: Callable, settings: Settings, precision: str = "float32"
+) -> tuple[Any, Callable]:
     """The optimiser, and one step of it: takes the arguments of `loss` and returns its value."""
     import keras
 
-    optimizer = keras.optimizers.Adam(settings.learning_rate)
+    optimizer: Any = keras.optimizers.Adam(settings.learning_rate)
+    if precision == "float16":  # whose smallest numbers gradients fall below
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
 
     @tf.function(reduce_retracing=True)
     def step(*batch: Any) -> Any:
         with tf.GradientTape() as tape:
             value = loss(*batch)
+            scaled = optimizer.scale_loss(value)
         weights = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
+        optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
         return value
 
     return optimizer, step
@@ -146,7 +156,7 @@ def metric(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings
         layers = [Layer(dense.kernel.numpy(), dense.bias.numpy(), "unit")]
         return Verifier(layers, "dot", [], settings.hubness, _cohort(layers, features, settings.hubness), UNCALIBRATED)
 
-    return Method([*model.variables, *optimizer.variables], epoch, export)
+    return Method([*model.variables, *optimizer.variables], epoch, export, knows_at_first=True)
 
 
 def classifier(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings) -> Method:
@@ -255,13 +265,40 @@ def _paired(
     return Method([*model.variables, *optimizer.variables], epoch, export)
 
 
+def siamese_contrastive(tf: Any, pixels: Pixels, labels: np.ndarray, settings: Settings) -> Method:
+    """The network of `pixel_siamese`, in mixed precision on a GPU and where the processor computes in bfloat16."""
+    precision = vgg.resolve_precision("auto", tf)
+    policy = "float32" if precision == "float32" else f"mixed_{precision}"
+    model = pixel_siamese.build(pixels.dataset.shape[1], settings.dimensions, policy)
+
+    def loss(both: Any, is_same: Any) -> Any:
+        left, right = tf.split(model(both, training=True), 2)
+        return pixel_siamese.contrastive(tf, left, right, is_same, settings.margin)
+
+    optimizer, step = _stepper(tf, model, loss, settings, precision)
+
+    def epoch(rng: np.random.Generator) -> float:
+        left, right, is_same = pairs.sample(labels, settings.pairs_per_epoch, settings.same_share, rng)
+        losses = []
+        for some in cli.progress(np.array_split(np.arange(len(left)), max(1, len(left) // PIXEL_BATCH)), unit="step"):
+            both = pixels[np.concatenate([left[some], right[some]])].read().astype(np.float32)
+            losses.append(float(step(tf.constant(both), tf.constant(is_same[some].astype(np.float32)))))
+        return float(np.mean(losses))
+
+    def export() -> Verifier:
+        return Verifier([], "distance", [], "none", NO_COHORT, UNCALIBRATED, model.get_weights())
+
+    return Method([*model.variables, *optimizer.variables], epoch, export)
+
+
 def _cohort(layers: Sequence[Layer], features: np.ndarray, hubness: str) -> np.ndarray:
     return verification.forward(layers, features) if hubness != "none" else NO_COHORT
 
 
-METHODS = {
+METHODS: dict[str, Callable[..., Method]] = {
     "metric": metric,
     "classifier": classifier,
     "siamese_concat": siamese_concat,
     "siamese_symmetric": siamese_symmetric,
+    "siamese_contrastive": siamese_contrastive,
 }

@@ -15,8 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import sources
+from artatlas import pixel_siamese, sources
 from artatlas.calibration import Calibration
+from artatlas.pixel_siamese import Pixels
 from artatlas.sources import PlacedSource
 
 PAIRS = 8192  # compared at a time: 2 x 8192 x 128 float32 are 8 MB, about what stays near the processor
@@ -122,7 +123,7 @@ class Works:
 class Verifier:
     """Everything that is needed to compare pictures.
 
-    layers : from the features of a picture to its embedding; empty for a method that looks at pixels
+    layers : from the features of a picture to its embedding; for a method that looks at pixels `pixel_weights` instead
     readout, weights : how two embeddings are compared, and what was learned for that, see READOUTS
     hubness : none | csls | as_norm, see `norms`
     cohort : (K, D) embeddings of training works
@@ -134,6 +135,13 @@ class Verifier:
     hubness: str
     cohort: np.ndarray
     calibration: Calibration
+    pixel_weights: Sequence[np.ndarray] = ()
+
+    def embed(self, features: np.ndarray | Pixels) -> np.ndarray:
+        """Embeddings (N, D) float32 of features (N, P), or for a method that looks at pixels of those."""
+        if isinstance(features, Pixels):
+            return pixel_siamese.embed(self.pixel_weights, features)
+        return forward(self.layers, features)
 
     def norms(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean and spread (N, 2) of raw scores with the cohort's nearest, by which a work's scores are corrected.
@@ -155,12 +163,12 @@ class Verifier:
                 norms[rows, 1] = np.maximum(nearest.std(axis=1), 1e-3)
         return norms
 
-    def begun_by(self, first: Layer, calibration: Calibration) -> Verifier:
-        """With a layer before the others, and calibrated."""
-        return replace(self, layers=[first, *self.layers], calibration=calibration)
+    def begun_by(self, first: Sequence[Layer], calibration: Calibration) -> Verifier:
+        """With layers before the others, and calibrated."""
+        return replace(self, layers=[*first, *self.layers], calibration=calibration)
 
-    def works(self, features: np.ndarray, picture: np.ndarray) -> Works:
-        embeddings = forward(self.layers, features)
+    def works(self, features: np.ndarray | Pixels, picture: np.ndarray) -> Works:
+        embeddings = self.embed(features)
         return Works(embeddings, self.norms(embeddings), picture)
 
     def raw(self, works: Works, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -188,6 +196,8 @@ def write(h5: h5py.File, verifier: Verifier, images: dict[str, Any], placed: dic
     group = h5.create_group("readout")
     group.attrs["readout"], group.attrs["hubness"] = verifier.readout, verifier.hubness
     group["cohort"] = verifier.cohort
+    for i, weights in enumerate(verifier.pixel_weights):
+        h5[f"pixel_network/{i}"] = weights
     for i, weights in enumerate(verifier.weights):
         group[f"weights/{i}"] = weights
     group = h5.create_group("calibration")
@@ -210,5 +220,6 @@ def read(h5: h5py.File) -> Verifier:
         str(fitted.attrs["kind"]), fitted["x"][:], fitted["y"][:], (low, high), float(fitted.attrs["prevalence"])
     )
     return Verifier(
-        layers, str(group.attrs["readout"]), weights, str(group.attrs["hubness"]), group["cohort"][:], calibration
-    )
+        layers, str(group.attrs["readout"]), weights, str(group.attrs["hubness"]), group["cohort"][:], calibration,
+        [h5[f"pixel_network/{i}"][:] for i in range(len(h5["pixel_network"]) if "pixel_network" in h5 else 0)],
+    )  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 from artatlas import cli, metrics, pairs, store
 from artatlas.config import Verifier as Settings
 from artatlas.methods import METHODS, Method
+from artatlas.pixel_siamese import Pixels
 from artatlas.verification import Verifier, Works
 
 SAVED_EVERY_S = 5  # an epoch takes less; a stopped run loses no more than this
@@ -32,15 +33,16 @@ def validation_auc(verifier: Verifier, works: Works, labels: np.ndarray, rng: np
 
 
 def train(
-    tf: Any, features: np.ndarray, labels: np.ndarray, parts: np.ndarray, settings: Settings, checkpoint: Path | None
-) -> tuple[Verifier, np.ndarray]:
+    tf: Any, features: np.ndarray | Pixels, labels: np.ndarray, parts: np.ndarray, settings: Settings,
+    checkpoint: Path | None,
+) -> tuple[Verifier, np.ndarray]:  # fmt: skip
     """Trains on the works of TRAIN; keeps the epoch with the highest ROC AUC among those of VALIDATION.
 
-    features, labels, parts : (N, P) float32, (N,) str, (N,) int8
+    features, labels, parts : (N, P) float32 or the pixels, (N,) str, (N,) int8
     checkpoint : where a stopped run is kept and taken up again; a run so stopped ends in the same bytes
 
     Returns the verifier, not yet calibrated, and (epochs + 1, 2) float32: mean training loss and validation AUC after
-    every epoch, the first row being before training (loss NaN).
+    every epoch, the first row being before training (loss NaN, and AUC too where nothing is known then).
     """
     import keras
 
@@ -54,7 +56,8 @@ def train(
         return validation_auc(verifier, verifier.works(features[watched], watched), labels[watched], rng)
 
     best = [variable.numpy() for variable in method.variables]
-    history = [(np.nan, measure())]
+    # A random network may score well by chance, and must not be kept for that.
+    history = [(np.nan, measure() if method.knows_at_first else np.nan)]
     if checkpoint and checkpoint.exists():
         best, history = _resume(checkpoint, method)
     saved = time.monotonic()

@@ -20,7 +20,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import header
 
-from artatlas import config, methods, outcomes, pairs, sources, verification, verifiers, vgg
+from artatlas import config, methods, outcomes, pairs, sources, store, verification, verifiers, vgg
+from artatlas.pixel_siamese import OnDisk, Pixels
 from artatlas.verification import Verifier
 
 import train_verifier as stage  # isort: skip
@@ -50,6 +51,8 @@ class Bench:
         weights = dict(chosen.sources)
         self.image_ids, self.inputs = sources.common_ids(settings, list(weights))
         known = stage.read_known(settings, self.image_ids, self.inputs)
+        with store.open_output(settings, "images") as h5:
+            self.all_ids = store.read_ids(h5)
         self.labels, self.picture = known.columns[chosen.label], known.picture
         self.within = known.columns[chosen.within]
         self.features = {}
@@ -79,6 +82,13 @@ class Bench:
             verifier = method.export()
             return verifier, verifier.works(self.components, self.picture)
 
+        def from_pixels():
+            rows = store.rows_of(self.image_ids, self.all_ids)
+            pixels = Pixels(OnDisk(self.settings.outputs / "images.h5"), rows)
+            chosen = base.model_copy(update={"method": "siamese_contrastive"})
+            verifier, _ = verifiers.train(self.tf, pixels, labels, parts, chosen, None)
+            return verifier, verifier.works(pixels, self.picture)
+
         return {
             "Gram cosine": lambda: untrained(self.features["style"], parts, "none"),
             "content cosine": lambda: untrained(self.features["content"], parts, "none"),
@@ -92,8 +102,9 @@ class Bench:
             "metric": lambda: trained(method="metric"),
             **{
                 f"classifier, {readout}": lambda readout=readout: trained(method="classifier", class_readout=readout)
-                for readout in ("agreement", "dot", "pearson", "penultimate")
+                for readout in ("penultimate", "pearson", "dot", "agreement")
             },
+            "siamese_contrastive": lambda: from_pixels(),
             "siamese_concat": lambda: trained(method="siamese_concat"),
             "siamese_symmetric": lambda: trained(method="siamese_symmetric"),
         }
