@@ -84,13 +84,14 @@ def test_a_network_on_pixels_learns_and_an_untrained_one_is_never_kept(tf):
     pixels = np.clip(hues + rng.normal(0, 25, (12, 5, 64, 64, 3)), 0, 255).astype(np.uint8).reshape(60, 64, 64, 3)
     labels = np.repeat([f"p{i:02d}" for i in range(12)], 5).astype(object)
     seen = Pixels(pixels, np.arange(60))
-    chosen = settings_of(method="siamese_contrastive", epochs=2, pairs_per_epoch=192, learning_rate=0.003)
+    chosen = settings_of(method="siamese_contrastive", epochs=3, pairs_per_epoch=64, learning_rate=0.003)
     parts = parts_of(labels)
     trained, history = verifiers.train(tf, seen, labels, parts, chosen, None)
     assert np.isnan(history[0]).all() and np.isfinite(history[1:]).all()
     works = trained.works(seen, np.arange(60))
     left, right = np.triu_indices(60, 1)
-    assert metrics.auc(labels[left] == labels[right], trained.raw(works, left, right)) > 0.8
+    assert metrics.auc(labels[left] == labels[right], trained.raw(works, left, right)) > 0.7
+    assert history[3, 0] < 0.7 * history[1, 0]
     assert len(trained.pixel_weights) == 12 * 2 + 6 * 4 + 2 * 2
     losses = [
         float(pixel_siamese.contrastive(tf, tf.zeros((1, 2)), tf.constant([[0.6, 0.8]]), tf.constant([y]), m))
