@@ -72,11 +72,13 @@ class Outcomes:
         """Each figure with its interval, see `samples`."""
         return {name: figure(values) for name, values in self.samples().items()}
 
-    def samples(self, seed: int = 0) -> dict[str, np.ndarray]:
+    def samples(self, drawn: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Each figure as it was seen and in every sample of the bootstrap, (1 + N_SAMPLES,) float64.
 
-        NaN where only one kind of pair was seen. The same groups give the same samples, so that two verifiers can be
-        compared pair by pair.
+        drawn : (N_SAMPLES, N_GROUPS) how often each sample holds each group; drawn here where it is not given, the same
+            for the same groups, so that two verifiers can be compared sample by sample
+
+        NaN where only one kind of pair was seen.
 
         roc_auc, pr_auc; prevalence : share of same pairs; always_different : the accuracy of that answer
         accuracy : at probability 0.5; balanced_accuracy : the mean of those of the two kinds
@@ -84,11 +86,11 @@ class Outcomes:
         """
         used = np.flatnonzero(self.by_answer.sum(axis=(1, 2)))  # half of the group pairs cannot occur
         first, second = np.divmod(used, N_GROUPS)
-        rng = np.random.default_rng(seed)
         there = np.union1d(first, second)
-        drawn = np.zeros((N_SAMPLES, N_GROUPS), np.int64)  # how often each group
-        for sample in drawn:
-            np.add.at(sample, rng.choice(there, len(there)), 1)
+        if drawn is None:
+            rng = np.random.default_rng(0)
+            drawn = np.zeros((N_SAMPLES, N_GROUPS), np.int64)
+            drawn[:, there] = rng.multinomial(len(there), np.full(len(there), 1 / max(1, len(there))), N_SAMPLES)
         weights = np.where(first == second, drawn[:, first], drawn[:, first] * drawn[:, second])  # (S, U)
         weights = np.vstack([np.ones((1, len(used))), weights])  # the first is what was seen
         scores = (weights @ self.by_score[used].reshape(len(used), -1)).reshape(-1, 2, N_BINS)

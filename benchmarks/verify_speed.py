@@ -10,7 +10,6 @@ Cost    a minute a million pairs of --csv, and 50 MB of disk
 
 import argparse
 import csv
-import os
 import re
 import statistics
 import subprocess
@@ -100,52 +99,61 @@ def run_script(pairs, folder):
     """Seconds and most memory of verify_pairs.py on `pairs`, and the ROC AUC that it told."""
     command = [sys.executable, str(REPO / "verify_pairs.py"), str(pairs), "--set", f"paths.outputs={folder}"]
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    process, peak = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), 0
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:  # what it says fits into the pipe
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+        peak = max(peak, int(found[1])) if found else peak  # the kernel's own count; ru_maxrss has the parent's in it
+        time.sleep(0.1)
+    if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**10, re.search(r"ROC AUC\s+(\S+.*)", said)[1]
+    return time.perf_counter() - start, peak / 2**10, re.search(r"ROC AUC\s+(\S+.*)", process.stdout.read())[1]
+
+
+def compare(verifier, works, n_pairs, repeats):
+    vgg.start_tensorflow(config.load())
+    left, right = np.random.default_rng(0).integers(N_WORKS, size=(2, n_pairs))
+
+    def blocks():
+        return verifier.probability(verifier.raw(works, left, right))
+
+    few, calls = 1 << 14, 64
+    np.testing.assert_allclose(one_by_one(verifier, works, left[:99], right[:99]), blocks()[:99], atol=1e-5)
+    seconds = paired(
+        {
+            "in blocks": blocks,
+            "a step of Python a pair": lambda: one_by_one(verifier, works, left[:few], right[:few]),
+            "a call of a network a pair": call_a_pair(works, left[:calls], right[:calls]),
+        },
+        repeats,
+    )
+    tracemalloc.start()
+    blocks()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    n_done = {"in blocks": n_pairs, "a step of Python a pair": few, "a call of a network a pair": calls}
+    print(header("numpy", "tensorflow-cpu", "keras") + f". {N_WORKS:,} works of {N_DIMENSIONS} dimensions.\n")
+    print("| scoring | pairs a second | s for 1,048,576 | times as long |\n|---|---|---|---|")
+    per_pair = {name: [s / n_done[name] for s in found] for name, found in seconds.items()}
+    for name, found in per_pair.items():
+        each = statistics.median(found)
+        times = "" if name == "in blocks" else f"{ratio(found, per_pair['in blocks']):,.0f}"
+        print(f"| {name} | {1 / each:,.0f} | {each * 2**20:,.1f} | {times} |")
+    print(f"\n{n_pairs:,} pairs in blocks took {peak / 2**20:.0f} MiB beside the embeddings.\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=1 << 20)
     parser.add_argument("--csv", type=int, nargs="*", default=[1 << 20], metavar="N")
+    parser.add_argument("--only-csv", action="store_true", help="leaves the comparison out")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    vgg.start_tensorflow(config.load())
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         verifier, works, labels = make(folder)
-        left, right = np.random.default_rng(0).integers(N_WORKS, size=(2, arguments.pairs))
-
-        def blocks():
-            return verifier.probability(verifier.raw(works, left, right))
-
-        few, calls = 1 << 14, 64
-        np.testing.assert_allclose(one_by_one(verifier, works, left[:99], right[:99]), blocks()[:99], atol=1e-5)
-        seconds = paired(
-            {
-                "in blocks": blocks,
-                "a step of Python a pair": lambda: one_by_one(verifier, works, left[:few], right[:few]),
-                "a call of a network a pair": call_a_pair(works, left[:calls], right[:calls]),
-            },
-            arguments.repeats,
-        )
-        tracemalloc.start()
-        blocks()
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        n_done = {"in blocks": arguments.pairs, "a step of Python a pair": few, "a call of a network a pair": calls}
-        print(header("numpy", "tensorflow-cpu", "keras") + f". {N_WORKS:,} works of {N_DIMENSIONS} dimensions.\n")
-        print("| scoring | pairs a second | s for 1,048,576 | times as long |\n|---|---|---|---|")
-        per_pair = {name: [s / n_done[name] for s in found] for name, found in seconds.items()}
-        for name, found in per_pair.items():
-            each = statistics.median(found)
-            times = "" if name == "in blocks" else f"{ratio(found, per_pair['in blocks']):,.0f}"
-            print(f"| {name} | {1 / each:,.0f} | {each * 2**20:,.1f} | {times} |")
-        print(f"\n{arguments.pairs:,} pairs in blocks took {peak / 2**20:.0f} MiB beside the embeddings.\n")
+        if not arguments.only_csv:
+            compare(verifier, works, arguments.pairs, arguments.repeats)
         print("| verify_pairs.py, pairs with answers | s | most memory, MiB | ROC AUC |\n|---|---|---|---|")
         for n_pairs in arguments.csv:
             write_csv(folder / "pairs.csv", labels, n_pairs)
