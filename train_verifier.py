@@ -10,7 +10,8 @@ Writes  outputs/verifier.h5   image_ids (N,), embeddings (N, D) that works are c
 Run     python train_verifier.py            settings: verifier
 Source  metric: Hatch, Kajarekar & Stolcke 2006 (within-class covariance normalization), Khosla et al. 2020 (supervised
         contrastive learning), Matejka et al. 2017 (adaptive score normalisation)
-Cost    metric: about 20 s for 1,200 works on 2 busy cores, TensorFlow's start included
+Cost    metric: about 30 s for 1,200 works on 2 busy cores, TensorFlow's start included; siamese_contrastive looks at
+        pixels and takes 8 s a step of 32 pairs there, a GPU for more than a trial
 
 An artist is in one part only (verifier.split: disjoint), so that the figures are of artists that are new. Probabilities
 are calibrated, and the end of training chosen, on the artists of the validation part.
