@@ -120,6 +120,8 @@ def mid_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks (P,) float64 of values (P,), 1 the least; equal values share the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (counts.cumsum() - (counts - 1) / 2)[inverse]
+
+
 def pr_auc(is_same: np.ndarray, nearness: np.ndarray) -> float:
     """Average precision of `nearness` (P,) against `is_same` (P,) bool, the area under precision over recall in steps.
 

@@ -15,9 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import neighbors, store
-from artatlas.sources import PlacedSource, Scaler, blocks
-from artatlas import sources
+from artatlas import neighbors, sources
 from artatlas.sources import PlacedSource, blocks
 
 # Bisections of the precision; 50 bring the entropy to 1e-9 of its target, as 64-bit floats allow no better anyway.

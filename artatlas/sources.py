@@ -163,9 +163,7 @@ def write_placed(h5: h5py.File, images: dict[str, Any], placed: dict[str, Placed
     h5.create_group("sources").attrs["order"] = list(placed)  # HDF5 lists groups by name
     h5["sources"].attrs["images"] = json.dumps(images, sort_keys=True)
     for name, source in placed.items():
-        scaler = h5.create_group(f"scalers/{name}")
-        scaler["offset"], scaler["scale"] = source.scaler.offset, source.scaler.scale
-        scaler.attrs["unit_rows"], scaler.attrs["weight"] = source.scaler.unit_rows, source.scaler.weight
+        write_scaler(h5.create_group(f"scalers/{name}"), source.scaler)
         group = h5.create_group(f"sources/{name}")
         group.attrs["recipe"] = json.dumps(source.recipe, sort_keys=True)
         if source.pca:
@@ -176,10 +174,7 @@ def read_written(h5: h5py.File) -> tuple[dict[str, Any], dict[str, PlacedSource]
     """What `write_placed` wrote."""
     placed = {}
     for name in h5["sources"].attrs["order"]:
-        fitted, source = h5[f"scalers/{name}"], h5[f"sources/{name}"]
-        scaler = Scaler(
-            fitted["offset"][:], fitted["scale"][:], bool(fitted.attrs["unit_rows"]), float(fitted.attrs["weight"])
-        )
+        source, scaler = h5[f"sources/{name}"], read_scaler(h5[f"scalers/{name}"])
         placed[name] = PlacedSource(json.loads(source.attrs["recipe"]), store.read_pca(source), scaler)
     return json.loads(h5["sources"].attrs["images"]), placed
 
