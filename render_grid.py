@@ -24,18 +24,11 @@ from PIL import Image, ImageColor, ImageOps
 from artatlas import cli, metadata, plots, store, strips
 from artatlas.config import Config, Render
 from artatlas.errors import UserError
+from artatlas.layouts import read_maps, rows_of_works, scatter_layout
 from artatlas.stages import BY_NAME
 
 SCATTER_SIDE = 10_000  # px; a canvas of 0.4 GB
 CHUNK = 128  # thumbnails read and decoded at a time
-
-
-@dataclass(frozen=True)
-class Map:
-    name: str
-    coordinates: np.ndarray  # (N, 2) float32 (x, y)
-    cells: np.ndarray  # (N, 2) int64 (row, col); -1 for a work that grid.sample left out
-    shape: tuple[int, int]  # (rows, cols) of the grid
 
 
 @dataclass(frozen=True)
@@ -50,19 +43,6 @@ class Shrunk:
 def mosaic_size(rows: int, cols: int, tile_px: int, gap_px: int) -> tuple[int, int]:
     """(width, height) in px; gaps are between tiles only."""
     return cols * (tile_px + gap_px) - gap_px, rows * (tile_px + gap_px) - gap_px
-
-
-def scatter_layout(coordinates: np.ndarray, scatter_px: int, thumbnail_px: int) -> tuple[tuple[int, int], np.ndarray]:
-    """Map coordinates (N, 2) -> (width, height) of the picture and the thumbnails' centres (N, 2) as (x, y) in px.
-
-    Both axes have the same scale, y points up, and a margin keeps every thumbnail whole.
-    """
-    low, high = coordinates.min(axis=0).astype(np.float64), coordinates.max(axis=0).astype(np.float64)
-    longer = (high - low).max()
-    scale = (scatter_px - 2 * thumbnail_px) / longer if longer > 0 else 0.0
-    centres = np.column_stack((coordinates[:, 0] - low[0], high[1] - coordinates[:, 1])) * scale + thumbnail_px
-    width, height = np.round((high - low) * scale).astype(int) + 2 * thumbnail_px
-    return (int(width), int(height)), centres
 
 
 def too_large(size: tuple[int, int], file_format: str) -> str | None:
@@ -191,18 +171,6 @@ def save_scatter(path: Path, coordinates: np.ndarray, shrunk: Shrunk, render: Re
     canvas.save(path, quality=render.quality, subsampling=0)
 
 
-def read_maps(tsne: h5py.File, grid: h5py.File, names: list[str]) -> list[Map]:
-    image_ids = store.read_ids(tsne)
-    on_grid = store.rows_of(store.read_ids(grid), image_ids)
-    maps = []
-    for name in names:
-        cells = np.full((len(image_ids), 2), -1)
-        cells[on_grid] = grid[f"{name}/cells"][:]
-        shape = int(grid[name].attrs["rows"]), int(grid[name].attrs["cols"])
-        maps.append(Map(name, tsne[f"{name}/coordinates"][:], cells, shape))
-    return maps
-
-
 def read_column(images: h5py.File, column: str | None, rows: np.ndarray) -> tuple[str | None, list[str]]:
     """The metadata column to colour by and its values at rows (N,); (None, N empty texts) where there is none."""
     columns = list(images["metadata"]) if "metadata" in images else []
@@ -213,18 +181,6 @@ def read_column(images: h5py.File, column: str | None, rows: np.ndarray) -> tupl
         has = f"has {', '.join(columns)}" if columns else "has none"
         cli.notice(f"render.color_by: the metadata has no column {column} ({has}), so points have one colour")
     return None, [""] * len(rows)
-
-
-def rows_of_works(images: h5py.File, image_ids: np.ndarray, config: Config) -> np.ndarray:
-    """Rows of images.h5, (N,) int64. Raises UserError where it lacks works that the maps have."""
-    stored = store.read_ids(images)
-    lacking = sorted(set(image_ids) - set(stored))
-    if lacking:
-        raise UserError(
-            f"{store.show(images.filename)} lacks {cli.count(len(lacking), 'work')} of the maps, for example"
-            f" {lacking[0]}. Run: {config.command('run_all.py')}"
-        )
-    return store.rows_of(image_ids, stored)
 
 
 def main(config: Config) -> tuple[Path, str]:

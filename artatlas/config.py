@@ -224,6 +224,32 @@ class Evaluate(_Section):
     compare: Annotated[list[Text], Field(min_length=2, max_length=2)] | None
     n_seeds: Count | Literal["auto"] | None
     seed: Seed
+class Viewer(_Section):
+    heading: Text
+    title: Text
+    caption: Text | None
+    link: Text | None
+    restricted: Text | None
+    color_by: Text | None
+    detail_px: Annotated[int, Field(ge=16, le=4096)]
+    cell_px: Annotated[int, Field(ge=4, le=1024)]
+    gap_px: Annotated[int, Field(ge=0)]
+    fit: Literal["contain", "fill"]
+    scatter_px: Annotated[int, Field(ge=4, le=1024)]
+    scatter_spread: Annotated[float, Field(ge=0.5, le=10)]
+    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    tile_px: Annotated[int, Field(ge=64, le=2048)]
+    overlap: Annotated[int, Field(ge=0, le=16)]
+    format: Literal["jpg", "webp"]
+    quality: Annotated[int, Field(ge=1, le=95)]
+
+    @field_validator("title", "caption", "link")
+    @classmethod
+    def _is_template(cls, template: str | None) -> str | None:
+        rest = re.sub(r"\{[^{}]+\}", "", template or "")
+        if "{" in rest or "}" in rest:
+            raise ValueError('is text with columns in braces, for example "{title} ({year})"')
+        return template
 
 
 class Machine(_Section):
@@ -251,6 +277,7 @@ class Config(_Section):
     grid: Grid
     render: Render
     evaluate: Evaluate
+    viewer: Viewer
     machine: Machine
 
     _flags: tuple[str, ...] = PrivateAttr(default=())

@@ -59,6 +59,11 @@ def test_a_second_run_does_nothing_and_quickly(painted, outputs):
         ("machine.batch_size=8", set()),
         ("tsne.seed=7", {"build_tsne.py", "train_parametric_tsne.py", "tsne_to_grid.py", "render_grid.py",
                          "evaluate_maps.py"}),
+        ("grid.aspect_ratio=2", {"tsne_to_grid.py", "render_grid.py", "build_viewer.py"}),
+        ("render.tile_px=48", {"render_grid.py"}),
+        ("machine.batch_size=8", set()),
+        ("tsne.seed=7", {"build_tsne.py", "train_parametric_tsne.py", "tsne_to_grid.py", "render_grid.py",
+                           "build_viewer.py"}),
     ],
 )
 def test_a_tweak_remakes_what_depends_on_it_and_nothing_else(painted, outputs, setting, remade):
@@ -74,6 +79,7 @@ def test_only_and_from(painted, outputs):
     result = run_script("run_all.py", *flags(painted, outputs), "--from", "grid")
     from_grid = len(STAGES) - [stage.name for stage in STAGES].index("grid")
     assert f"{from_grid} stages made, {len(STAGES) - from_grid} up to date" in result.stdout
+    assert f"3 stages made, {len(STAGES) - 3} up to date" in result.stdout
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

@@ -1,0 +1,77 @@
+"""Pictures of a whole collection, as pyramids draw them: every work's thumbnail pasted at its place."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from artatlas.layouts import Map, scatter_layout
+from artatlas.pyramid import Box
+from artatlas.thumbnails import Shelf
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Thumbnails on a plain ground, pasted in the order of N works, later ones on top.
+
+    boxes : (N, 4) int64 px left, top, width, height; left is -1 where a work has no place
+    rows : (N,) int64, of the shelf
+    digests : (N,) str, of what each work shows
+    """
+
+    size: tuple[int, int]
+    background: tuple[int, int, int]
+    shelf: Shelf
+    boxes: np.ndarray
+    rows: np.ndarray
+    digests: np.ndarray
+
+    def plan(self, box: Box) -> _MosaicPlan:
+        left, top, right, bottom = box
+        lefts, tops, widths, heights = self.boxes.T
+        on_box = (lefts >= 0) & (lefts < right) & (lefts + widths > left) & (tops < bottom) & (tops + heights > top)
+        works = np.flatnonzero(on_box)
+        boxes = self.boxes[works] - (left, top, 0, 0)
+        key = hashlib.sha256(repr((box, self.size, self.background, self.shelf.side)).encode())
+        key.update(boxes.astype("<i8").tobytes())
+        key.update("\n".join(self.digests[works]).encode())
+        size = right - left, bottom - top
+        return _MosaicPlan(key.hexdigest(), size, self.background, self.shelf, boxes, self.rows[works])
+
+
+@dataclass(frozen=True)
+class _MosaicPlan:
+    key: str
+    size: tuple[int, int]
+    background: tuple[int, int, int]
+    shelf: Shelf
+    boxes: np.ndarray
+    rows: np.ndarray
+
+    def draw(self) -> Image.Image:
+        canvas = Image.new("RGB", self.size, self.background)
+        for row, (left, top, width, height) in zip(self.rows.tolist(), self.boxes.tolist(), strict=True):
+            canvas.paste(self.shelf.image(row, (width, height)), (left, top))
+        return canvas
+
+
+def grid_boxes(a_map: Map, shapes: np.ndarray, cell_px: int) -> tuple[tuple[int, int], np.ndarray]:
+    """(width, height) of a grid, and the boxes (N, 4) of works of `shapes` (N, 2) in the middle of their cells."""
+    boxes = np.column_stack((a_map.cells[:, ::-1] * cell_px + (cell_px - shapes) // 2, shapes))
+    boxes[a_map.cells[:, 0] < 0, :2] = -1
+    return (a_map.shape[1] * cell_px, a_map.shape[0] * cell_px), boxes
+
+
+def scatter_boxes(
+    a_map: Map, shapes: np.ndarray, thumbnail_px: int, spread: float
+) -> tuple[tuple[int, int], np.ndarray]:
+    """(width, height) of a scatter, and boxes (N, 4) of works of `shapes` (N, 2) in the middle of their coordinates.
+
+    spread : longer side of the scatter, in times the side of a square of all works
+    """
+    side = max(4 * thumbnail_px, round(spread * thumbnail_px * float(np.sqrt(len(shapes)))))
+    size, centres = scatter_layout(a_map.coordinates, side, thumbnail_px)
+    return size, np.column_stack((np.floor(centres - shapes / 2).astype(np.int64), shapes))

@@ -1,0 +1,323 @@
+"""Deep Zoom (DZI) pyramids of pictures too large to be held: memory for a few blocks, whatever the whole is.
+
+A picture is anything that can draw a box of itself. It is drawn block by block; a block gives its tiles of several
+levels, each the 2 x 2 average of the one above, and leaves one small piece of itself. The pieces are the picture of
+which the next levels are made, in the same way, up to the level of a single pixel. Blocks are independent of each
+other: they are drawn by several processes (Pillow holds the interpreter lock while it encodes), a stopped run goes on
+with those that are missing, and one that shows what it showed before keeps its files.
+
+Source  Microsoft Deep Zoom: level l is ceil(size / 2^(L - l)) px, with L = ceil(log2(longest side)); tiles are tile_px
+        squares plus `overlap` px of their neighbours on every inner side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from artatlas import cli
+
+BLOCK_PX = 4096  # side of what is drawn at a time, where tiles are not larger: 67 MB as Pillow holds it
+KEYS = "keys.json"  # in the folder of a pyramid: what each block of the full size shows
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Tiling:
+    tile_px: int
+    overlap: int
+    format: str  # jpg | webp
+    quality: int
+    background: tuple[int, int, int]  # a tile of nothing else is left out
+
+
+class Plan(Protocol):
+    """All that is needed to draw one box of a picture. It travels to another process."""
+
+    @property
+    def key(self) -> str:
+        """A hash of what decides the pixels."""
+
+    def draw(self) -> Image.Image:
+        """The pixels, RGB."""
+
+
+class Picture(Protocol):
+    """What a pyramid is made of."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px."""
+
+    def plan(self, box: Box) -> Plan: ...
+
+
+def n_levels(size: tuple[int, int]) -> int:
+    """ceil(log2(longest side)) + 1; level 0 is a single pixel."""
+    return (max(size) - 1).bit_length() + 1
+
+
+def level_size(size: tuple[int, int], level: int) -> tuple[int, int]:
+    shift = n_levels(size) - 1 - level
+    return _halved(size[0], shift), _halved(size[1], shift)
+
+
+def tile_box(col: int, row: int, size: tuple[int, int], tiling: Tiling) -> Box:
+    """What a tile shows of its level, which is `size` (width, height) px."""
+    left, top, right, bottom = (
+        col * tiling.tile_px - tiling.overlap, row * tiling.tile_px - tiling.overlap,
+        (col + 1) * tiling.tile_px + tiling.overlap, (row + 1) * tiling.tile_px + tiling.overlap,
+    )  # fmt: skip
+    return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+
+
+def dzi(size: tuple[int, int], tiling: Tiling) -> str:
+    """The descriptor that other Deep Zoom viewers read."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<Image xmlns="http://schemas.microsoft.com/deepzoom/2008"'
+        f' Format="{tiling.format}" Overlap="{tiling.overlap}" TileSize="{tiling.tile_px}">'
+        f'<Size Width="{size[0]}" Height="{size[1]}"/></Image>\n'
+    )
+
+
+class Pyramid:
+    """A pyramid to be made in `folder`, as <level>/<col>_<row>.<format>; a tile of nothing but background has no file.
+
+    work : a folder for the pieces; with what `folder` holds it lets a stopped run go on. Removed by the caller.
+    previous : the folder of an earlier pyramid, or None. Blocks that show what they showed there get links to its
+        tiles, and are drawn only where a changed block further down is made of them.
+    """
+
+    def __init__(self, picture: Picture, tiling: Tiling, folder: Path, work: Path, previous: Path | None) -> None:
+        self.size, self.tiling, self.folder = picture.size, tiling, folder
+        self._work = work
+        known = _known(previous, tiling)
+        self._stages: list[list[_Block]] = []
+        level, source = n_levels(picture.size) - 1, picture
+        while level >= 0:
+            blocks = list(_blocks(source, level, tiling, folder, work, previous, known))
+            self._stages.append(blocks)
+            source = _Pieces(blocks)
+            level -= blocks[0].depth
+        self._drawn: set[Path] = set()  # pieces of the blocks that have to be drawn
+        for blocks in reversed(self._stages):
+            for block in blocks:
+                if not block.is_unchanged or block.piece in self._drawn:
+                    self._drawn.add(block.piece)
+                    self._drawn.update(getattr(block.plan, "pieces", {}))
+
+    @property
+    def needs_drawing(self) -> bool:
+        return bool(self._drawn)
+
+    def build(self, pool: Executor) -> None:
+        for folder in (self.folder, self._work):
+            folder.mkdir(parents=True, exist_ok=True)
+        for blocks in self._stages:
+            done = pool.map(_make, blocks, [block.piece in self._drawn for block in blocks])
+            desc = f"{self.folder.name}, level {blocks[0].level}"
+            list(cli.progress(done, total=len(blocks), unit="block", desc=desc))
+        keys = {block.name: block.plan.key for blocks in self._stages for block in blocks}
+        text = json.dumps({"tiling": repr(self.tiling), "blocks": keys}, indent=0)
+        (self.folder / KEYS).write_text(text, encoding="utf-8")
+
+
+def existing(folder: Path, size: tuple[int, int], tiling: Tiling) -> Iterator[np.ndarray]:
+    """Yields for every level, from 0 up, which tiles have files: (rows, cols) bool."""
+    for level in range(n_levels(size)):
+        width, height = level_size(size, level)
+        there = np.zeros((-(-height // tiling.tile_px), -(-width // tiling.tile_px)), bool)
+        if (folder / str(level)).is_dir():
+            for entry in os.scandir(folder / str(level)):
+                col, row = entry.name.partition(".")[0].split("_")
+                there[int(row), int(col)] = True
+        yield there
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A square of one level, with all that a process needs to make its tiles and those of the levels below."""
+
+    level: int
+    col: int
+    row: int
+    core: Box  # the square, on its level
+    drawn: Box  # the core and what its lowest level's tiles overlap of the neighbours
+    depth: int  # levels that it gives, `level` first
+    size: tuple[int, int]  # of the level
+    plan: Plan  # of `drawn`
+    tiling: Tiling
+    folder: Path
+    work: Path
+    previous: Path | None
+    is_unchanged: bool  # it shows what it showed in the previous pyramid
+
+    @property
+    def name(self) -> str:
+        return f"{self.level}/{self.col}_{self.row}"
+
+    @property
+    def piece(self) -> Path:
+        """What it leaves, 1 / 2^depth of its size; there once all its tiles are."""
+        return self.work / f"{self.level}_{self.col}_{self.row}.npy"
+
+
+def _blocks(
+    picture: Picture, level: int, tiling: Tiling, folder: Path, work: Path, previous: Path | None, known: dict[str, str]
+) -> Iterator[_Block]:
+    width, height = picture.size
+    depth = max(1, (BLOCK_PX // tiling.tile_px).bit_length() - 1)
+    side = tiling.tile_px << depth
+    if max(width, height) <= side:
+        depth = level + 1  # a single block gives all levels that are left
+    margin = tiling.overlap << (depth - 1)
+    for row in range(-(-height // side)):
+        for col in range(-(-width // side)):
+            left, top, right, bottom = col * side, row * side, (col + 1) * side, (row + 1) * side
+            core = left, top, min(width, right), min(height, bottom)
+            drawn = (
+                max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin),
+            )  # fmt: skip
+            plan = picture.plan(drawn)
+            is_unchanged = known.get(f"{level}/{col}_{row}") == plan.key
+            yield _Block(
+                level, col, row, core, drawn, depth, picture.size, plan, tiling, folder, work, previous, is_unchanged
+            )
+
+
+def _known(previous: Path | None, tiling: Tiling) -> dict[str, str]:
+    """What the blocks of an earlier pyramid show; nothing where it was cut or encoded in another way."""
+    if previous is None or not (previous / KEYS).exists():
+        return {}
+    found = json.loads((previous / KEYS).read_text(encoding="utf-8"))
+    return found["blocks"] if found["tiling"] == repr(tiling) else {}
+
+
+def _make(block: _Block, is_drawn: bool) -> None:
+    """Writes a block's tiles and then, where it is drawn, its piece."""
+    if block.piece.exists():
+        return
+    image = block.plan.draw() if is_drawn else None
+    for step in range(block.depth):
+        origin = block.drawn[0] >> step, block.drawn[1] >> step
+        size = _halved(block.size[0], step), _halved(block.size[1], step)
+        for col, row in _tiles(block, step):
+            name = f"{block.level - step}/{col}_{row}.{block.tiling.format}"
+            path, old = block.folder / name, block.previous / name if block.previous else None
+            if block.is_unchanged and old:
+                if old.exists():
+                    _link(old, path)
+            elif image:
+                left, top, right, bottom = tile_box(col, row, size, block.tiling)
+                tile = image.crop((left - origin[0], top - origin[1], right - origin[0], bottom - origin[1]))
+                _write(tile, block.tiling, path, old)
+        if image and step < block.depth - 1:
+            image = image.reduce(2)
+    if image:
+        _save_piece(block, image)
+
+
+def _save_piece(block: _Block, image: Image.Image) -> None:
+    """`image` is the lowest level of the block, with its margin."""
+    step = block.depth - 1
+    left, top, right, bottom = (_halved(side, step) for side in block.core)
+    x, y = block.drawn[0] >> step, block.drawn[1] >> step
+    core = image.crop((left - x, top - y, right - x, bottom - y)).reduce(2)
+    temporary = block.piece.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.save(file, np.asarray(core), allow_pickle=False)
+    temporary.replace(block.piece)
+
+
+def _tiles(block: _Block, step: int) -> Iterator[tuple[int, int]]:
+    """(col, row) of the tiles that a block gives at `step` levels below its own."""
+    left, top, right, bottom = (_halved(side, step) for side in block.core)
+    side = block.tiling.tile_px
+    for row in range(top // side, -(-bottom // side)):
+        for col in range(left // side, -(-right // side)):
+            yield col, row
+
+
+def _write(tile: Image.Image, tiling: Tiling, path: Path, old: Path | None) -> None:
+    """One tile: a link to the earlier file where that is the same, else a new file; none where nothing is on it."""
+    if tile.getextrema() == tuple((value, value) for value in tiling.background):
+        return
+    data = encode(tile, tiling.format, tiling.quality)
+    if old and old.exists() and old.stat().st_size == len(data) and old.read_bytes() == data:
+        _link(old, path)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # it may be a link, made before the run was stopped: the old file must stay
+        path.write_bytes(data)
+
+
+def encode(image: Image.Image, file_format: str, quality: int) -> bytes:
+    """The bytes of a .jpg or .webp file."""
+    buffer = io.BytesIO()
+    if file_format == "webp":
+        image.save(buffer, "WEBP", quality=quality, method=2)  # 4 is half as fast again for 3 % of the size
+    else:
+        image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _link(old: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # of a run that was stopped within this block
+    link_or_copy(old, path)
+
+
+def link_or_copy(old: Path, path: Path) -> None:
+    try:
+        os.link(old, path)
+    except OSError:  # a file system without hard links
+        path.write_bytes(old.read_bytes())
+
+
+def _halved(length: int, times: int) -> int:
+    return -(-length >> times)
+
+
+class _Pieces:
+    """The picture that the pieces of blocks make up, side by side."""
+
+    def __init__(self, blocks: list[_Block]) -> None:
+        depth, side = blocks[0].depth, blocks[0].tiling.tile_px
+        self.size = _halved(blocks[0].size[0], depth), _halved(blocks[0].size[1], depth)
+        self._side = side
+        self._all = [(block.col * side, block.row * side, block) for block in blocks]
+
+    def plan(self, box: Box) -> _PiecesPlan:
+        left, top, right, bottom = box
+        on_box = [
+            (x - left, y - top, block)
+            for x, y, block in self._all
+            if x < right and y < bottom and x + self._side > left and y + self._side > top
+        ]
+        known = [(x, y, block.plan.key) for x, y, block in on_box]
+        key = hashlib.sha256(repr((self.size, box, known)).encode()).hexdigest()
+        return _PiecesPlan(key, (right - left, bottom - top), {block.piece: (x, y) for x, y, block in on_box})
+
+
+@dataclass(frozen=True)
+class _PiecesPlan:
+    key: str
+    size: tuple[int, int]
+    pieces: dict[Path, tuple[int, int]]  # left and top within the box
+
+    def draw(self) -> Image.Image:
+        image = Image.new("RGB", self.size)
+        for path, position in self.pieces.items():
+            image.paste(Image.fromarray(np.load(path, allow_pickle=False)), position)
+        return image

@@ -1,0 +1,132 @@
+"""The thumbnails of images.h5 on their way to the page: as pictures of single works, and decoded for its mosaics.
+
+They are decoded once, to the two sizes that mosaics need, into plain files below the outputs, and read from there one
+by one: memory does not grow with the collection. A restricted work has no thumbnail here: it cannot leak.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import get_ident
+
+import h5py
+import numpy as np
+from PIL import Image, ImageOps
+
+from artatlas import cli, images, pyramid, shards
+
+ROWS = 256  # works a file: 13 MB at 128 px
+PLACEHOLDER = (58, 59, 64)  # the place of a restricted work
+
+
+class Thumbnails:
+    """Those of rows (N,) of images.h5, ascending; a slice of it is a list, with None for a restricted work."""
+
+    def __init__(self, dataset: h5py.Dataset, rows: np.ndarray, is_restricted: np.ndarray) -> None:
+        self._dataset, self._rows, self._is_restricted = dataset, rows, is_restricted
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, some: slice) -> list[bytes | None]:
+        rows, hidden = self._rows[some], self._is_restricted[some]
+        block = self._dataset[rows[0] : rows[-1] + 1]  # HDF5 reads a slice faster than a selection
+        return [None if h else block[row - rows[0]].tobytes() for row, h in zip(rows, hidden, strict=True)]
+
+
+def export(
+    thumbnails: Thumbnails, detail_px: int, quality: int, folder: Path, previous: Path, threads: int
+) -> list[str]:
+    """Writes the picture of every work, its longer side at most `detail_px`; what `previous` holds already is linked.
+
+    Returns their paths below `folder`, "" for restricted works. A name is the hash of what it shows, so equal pictures
+    are one file, and no browser can show an old one.
+    """
+
+    def one(jpeg: bytes | None) -> str:
+        if jpeg is None:
+            return ""
+        digest = hashlib.sha256(jpeg).hexdigest()[:20]
+        name = f"{detail_px}/{digest[:2]}/{digest[2:]}.jpg"
+        path, old = folder / name, previous / name
+        if path.exists():
+            return name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{get_ident()}")  # two threads may have the same picture
+        if old.exists():
+            pyramid.link_or_copy(old, temporary)
+        else:
+            temporary.write_bytes(_at_most(jpeg, detail_px, quality))
+        temporary.replace(path)
+        return name
+
+    names: list[str] = []
+    with ThreadPoolExecutor(threads) as pool, cli.progress(total=len(thumbnails), desc="pictures") as bar:
+        for some in shards.slices(len(thumbnails)):
+            names += pool.map(one, thumbnails[some])
+            bar.update(some.stop - some.start)
+    return names
+
+
+def _at_most(jpeg: bytes, side: int, quality: int) -> bytes:
+    image = images.open_thumbnail(jpeg, at_least=side)
+    if max(images.thumbnail_size(jpeg)) <= side:
+        return jpeg
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return pyramid.encode(image, "jpg", quality)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Decoded thumbnails in one size, ROWS works a file, in the order of `Thumbnails`."""
+
+    folder: Path
+    side: int  # px, of the square that each is stored in
+
+    def image(self, row: int, size: tuple[int, int]) -> Image.Image:
+        """The thumbnail of a work, whose (width, height) is `size`."""
+        shape = (self.side, self.side, 3)
+        with (self.folder / f"{row - row % ROWS:09d}.npy").open("rb") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            file.seek(row % ROWS * self.side * self.side * 3, 1)  # not memory-mapped: that would count as memory
+            square = np.frombuffer(file.read(self.side * self.side * 3), np.uint8).reshape(shape)
+        return Image.fromarray(np.ascontiguousarray(square[: size[1], : size[0]]))
+
+
+def shown_size(size: tuple[int, int], side: int, fit: str) -> tuple[int, int]:
+    """(width, height) of a picture of `size` in a square of `side`: `fill` covers it, `contain` never enlarges."""
+    if fit == "fill":
+        return side, side
+    scale = min(1.0, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def decode(
+    thumbnails: Thumbnails, shelves: Sequence[Shelf], shapes: Sequence[Sequence[tuple[int, int]]], threads: int
+) -> None:
+    """Fills the shelves: thumbnail i, cut at both ends alike where it must, as shapes[k][i] on shelves[k]."""
+
+    def one(jpeg: bytes | None, *its_shapes: tuple[int, int]) -> list[np.ndarray]:
+        side = max(max(shape) for shape in its_shapes)
+        whole = images.open_thumbnail(jpeg, at_least=side) if jpeg else Image.new("RGB", (side, side), PLACEHOLDER)
+        squares = []
+        for shape, shelf in zip(its_shapes, shelves, strict=True):
+            square = np.zeros((shelf.side, shelf.side, 3), np.uint8)
+            square[: shape[1], : shape[0]] = np.asarray(ImageOps.fit(whole, shape, Image.Resampling.LANCZOS))
+            squares.append(square)
+        return squares
+
+    with ThreadPoolExecutor(threads) as pool:
+
+        def work(rows: slice) -> Iterator[list[np.ndarray]]:
+            some = list(pool.map(one, thumbnails[rows], *(shape[rows] for shape in shapes)))
+            yield [np.stack(squares) for squares in zip(*some, strict=True)]
+
+        for shelf in shelves:
+            shelf.folder.mkdir(parents=True, exist_ok=True)
+        shards.compute([shelf.folder for shelf in shelves], len(thumbnails), work, "thumbnails", ROWS)

@@ -1,0 +1,294 @@
+"""A page to explore the collection, in any browser, from any web server or straight from the disk.
+
+Reads   outputs/grid.h5, tsne.h5, neighbors.h5, images.h5
+Writes  outputs/viewer/   index.html and all that it needs:
+        tiles/<map>_<grid|scatter>/   Deep Zoom pyramids, with a .dzi beside each for other viewers
+        pictures/   what is shown of single works, at most detail_px; none of restricted works
+        data/   positions, neighbours, metadata, read by the page as they are needed
+Run     python build_viewer.py           settings: viewer
+        python -m http.server --bind 127.0.0.1 --directory outputs/viewer     then open the address that it prints
+Source  Deep Zoom (Microsoft); the page stands on OpenSeadragon (BSD-3-Clause)
+Cost    see docs/BENCHMARKS.md
+"""
+
+import hashlib
+import html
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+from shutil import copyfile
+
+import h5py
+import numpy as np
+from PIL import ImageColor
+
+from artatlas import cli, metadata, mosaic, npm, shards, sidecars, store, templates
+from artatlas import thumbnails as thumbs
+from artatlas.config import Config, Viewer
+from artatlas.errors import UserError
+from artatlas.layouts import Map, read_maps, rows_of_works
+from artatlas.mosaic import Mosaic
+from artatlas.pyramid import Pyramid, Tiling, dzi, existing
+from artatlas.sidecars import packed, packed_bits
+from artatlas.stages import BY_NAME
+from artatlas.thumbnails import Shelf, Thumbnails
+
+N_NEIGHBORS = 12  # of each space that the page shows, at most
+NOT_RESTRICTED = ("", "0", "no", "false", "n", "f")  # what a column of rights says of works that may be shown
+PAGE_FILES = (
+    "index.html", "style.css", "core.js", "search.js", "map.js", "panel.js", "list.js", "filters.js", "select.js", "main.js",
+)  # fmt: skip
+LIBRARY_FILES = {
+    "build/openseadragon/openseadragon.min.js": "openseadragon.min.js",
+    "LICENSE.txt": "openseadragon.LICENSE.txt",
+}
+
+
+@dataclass(frozen=True)
+class Works:
+    """All works of the maps, in the order in which the page numbers them."""
+
+    ids: np.ndarray  # (N,) str
+    rows: np.ndarray  # (N,) int64, of images.h5
+    sizes: np.ndarray  # (N, 2) int64 (width, height) px of the thumbnails
+    columns: dict[str, list[str]]  # by the names that users know, "/" included
+    is_restricted: np.ndarray  # (N,) bool
+    maps: list[Map]
+    neighbors: np.ndarray  # (N, spaces, k) int32, numbers of the nearest works; -1 for none
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A map as a grid or a scatter."""
+
+    name: str
+    size: tuple[int, int]
+    boxes: np.ndarray  # (N, 4) px left, top, width, height
+    pyramid: Pyramid
+
+
+def read(config: Config, grid: h5py.File, tsne: h5py.File, neighbors: h5py.File, images: h5py.File) -> Works:
+    """Works that are near on the first map get near numbers, so that the page needs few files for what it shows."""
+    maps = read_maps(tsne, grid, list(config.maps))
+    order = sidecars.near_each_other(maps[0].cells)
+    maps = [Map(each.name, each.coordinates[order], each.cells[order], each.shape) for each in maps]
+    image_ids = store.read_ids(tsne)[order]
+    rows = rows_of_works(images, image_ids, config)
+    group = images.get("metadata", {})
+    columns = {name.replace(metadata.SLASH, "/"): list(group[name].asstr()[:][rows]) for name in group}
+    sizes = np.column_stack((images["width"][:][rows], images["height"][:][rows])).tolist()
+    sizes = np.array([thumbs.shown_size(size, config.images.thumbnail_px, "contain") for size in sizes])
+    is_restricted = restricted(config.viewer.restricted, columns, len(rows))
+    near = read_neighbors(neighbors, list(config.similar.spaces), image_ids)
+    return Works(image_ids, rows, sizes, columns, is_restricted, maps, near)
+
+
+def restricted(column: str | None, columns: dict[str, list[str]], n_works: int) -> np.ndarray:
+    """Which works must not be shown, (N,) bool. Raises UserError where the column that tells is missing."""
+    if column is None:
+        return np.zeros(n_works, bool)
+    if column not in columns:
+        raise UserError(
+            f"viewer.restricted: the metadata has no column {column} ({_has(columns)}), so nobody can tell which works"
+            " must not be shown. Name one of its columns, or set it to null to show all."
+        )
+    return np.array([value.strip().lower() not in NOT_RESTRICTED for value in columns[column]])
+
+
+def read_neighbors(neighbors: h5py.File, spaces: list[str], image_ids: np.ndarray) -> np.ndarray:
+    stored = store.read_ids(neighbors)
+    number_of = {image_id: number for number, image_id in enumerate(image_ids)}
+    numbers = np.array([*(number_of.get(image_id, -1) for image_id in stored), -1], np.int32)  # the last is for row -1
+    rows = store.rows_of(image_ids, stored)
+    return np.stack([numbers[neighbors[f"{space}/indices"][:][rows, :N_NEIGHBORS]] for space in spaces], axis=1)
+
+
+def check(config: Config, columns: dict[str, list[str]]) -> None:
+    """Raises UserError for settings that contradict each other; tells of columns that the metadata does not have."""
+    viewer, stored_px, problems = config.viewer, config.images.thumbnail_px, []
+    for key in ("cell_px", "scatter_px", "detail_px"):
+        if (asked := getattr(viewer, key)) > stored_px:
+            problems.append(
+                f"viewer.{key}: {asked} would be blurred, images.thumbnail_px is {stored_px}. Set it to {stored_px} or"
+                f" less, or images.thumbnail_px to {asked} or more."
+            )
+    if viewer.gap_px > viewer.cell_px // 2:
+        problems.append(
+            f"viewer.gap_px: {viewer.gap_px} leaves little of a cell of {viewer.cell_px} px. Set it to"
+            f" {viewer.cell_px // 2} or less."
+        )
+    if problems:
+        raise UserError(*problems)
+    for key in ("title", "caption", "link"):
+        for field in templates.fields(getattr(viewer, key) or ""):
+            if field not in columns:
+                cli.notice(f"viewer.{key}: the metadata has no column {field} ({_has(columns)}), so it stays empty")
+    if viewer.color_by and viewer.color_by not in columns:
+        cli.notice(f"viewer.color_by: the metadata has no column {viewer.color_by} ({_has(columns)})")
+
+
+def _has(columns: dict[str, list[str]]) -> str:
+    return f"it has {', '.join(columns)}" if columns else "it has none"
+
+
+def texts(works: Works, viewer: Viewer) -> dict[str, list[str]]:
+    """Title, caption and link of every work."""
+    found: dict[str, list[str]] = {"titles": [], "captions": [], "links": []}
+    for number, image_id in enumerate(works.ids):
+        values = {name: column[number] for name, column in works.columns.items()}
+        found["titles"].append(templates.fill(viewer.title, values) or image_id.rpartition("/")[2].rpartition(".")[0])
+        found["captions"].append(templates.fill(viewer.caption or "", values))
+        found["links"].append(templates.link(viewer.link, values) if viewer.link else "")
+    if dropped := sum(not link for link in found["links"]) if viewer.link else 0:
+        cli.notice(
+            f"viewer.link: {cli.count(dropped, 'work has', 'works have')} none (a field is empty, or it is no http)"
+        )
+    return found
+
+
+def build_tiles(
+    works: Works, thumbnails: Thumbnails, pictures: np.ndarray, config: Config, work: Path, previous: Path
+) -> list[Layout]:
+    """The pyramids of all layouts, in work/tiles. `thumbnails` are in the order of images.h5."""
+    viewer, threads = config.viewer, _threads(config)
+    background = ImageColor.getrgb(viewer.background)[:3]
+    tiling = Tiling(viewer.tile_px, viewer.overlap, viewer.format, viewer.quality, background)
+    cells = Shelf(work / "cells", viewer.cell_px - viewer.gap_px)
+    dots = Shelf(work / "dots", viewer.scatter_px)
+    by_row = np.argsort(works.rows)
+    shelf_rows = np.argsort(by_row)
+    digests = np.array([f"{picture} {viewer.fit}" for picture in pictures], object)
+    fitted = [
+        np.array([thumbs.shown_size(size, shelf.side, fit) for size in works.sizes.tolist()])
+        for shelf, fit in ((cells, viewer.fit), (dots, "contain"))
+    ]
+    layouts = []
+    for each in works.maps:
+        for shelf, kind, (size, boxes) in (
+            (cells, "grid", mosaic.grid_boxes(each, fitted[0], viewer.cell_px)),
+            (dots, "scatter", mosaic.scatter_boxes(each, fitted[1], viewer.scatter_px, viewer.scatter_spread)),
+        ):
+            name = f"{each.name}_{kind}"
+            picture = Mosaic(size, background, shelf, boxes, shelf_rows, digests)
+            pyramid = Pyramid(picture, tiling, work / "tiles" / name, work / "pieces" / name, previous / name)
+            layouts.append(Layout(name, size, boxes, pyramid))
+    if any(layout.pyramid.needs_drawing for layout in layouts):
+        shapes = [[tuple(shape) for shape in each[by_row].tolist()] for each in fitted]
+        thumbs.decode(thumbnails, (cells, dots), shapes, threads)
+    with ProcessPoolExecutor(threads, get_context("spawn")) as pool:
+        for layout in layouts:
+            layout.pyramid.build(pool)
+            (work / "tiles" / f"{layout.name}.dzi").write_text(dzi(layout.size, tiling), encoding="utf-8")
+    return layouts
+
+
+def _threads(config: Config) -> int:
+    return (cpu_count() or 1) if config.machine.threads == "auto" else config.machine.threads
+
+
+def write_data(
+    folder: Path, config: Config, works: Works, pictures: np.ndarray, layouts: list[Layout], version: str
+) -> None:
+    viewer = config.viewer
+    columns = [sidecars.column(name, values) for name, values in works.columns.items()]
+    for number, column in enumerate(columns):
+        sidecars.write_column(folder, number, column)
+    ids = works.ids.tolist()
+    shown = {"ids": ids, **texts(works, viewer), "pictures": pictures.tolist(), "sizes": works.sizes.tolist()}
+    sidecars.write_works(folder, shown, works.columns)
+    sidecars.write_neighbors(folder, works.neighbors)
+    described = {}
+    for layout in layouts:
+        sidecars.write(folder, f"layouts/{layout.name}", {
+            "places": packed(layout.boxes[:, :2].astype(np.int32)),
+            "sizes": packed(layout.boxes[:, 2:].astype(np.uint16)),
+        })  # fmt: skip
+        described[layout.name] = {
+            "size": layout.size,
+            "tiles": [
+                packed_bits(there) for there in existing(layout.pyramid.folder, layout.size, layout.pyramid.tiling)
+            ],
+            "version": hashlib.sha256((layout.pyramid.folder / "keys.json").read_bytes()).hexdigest()[:12],
+        }
+    sidecars.write(folder, "index", {
+        "version": version[:12], "heading": viewer.heading, "n_works": len(works.ids), "works_per_file": sidecars.WORKS,
+        "maps": [{"name": each.name, "rows": each.shape[0], "cols": each.shape[1]} for each in works.maps],
+        "layouts": described, "cell_px": viewer.cell_px, "fit": viewer.fit, "background": viewer.background,
+        "tile_px": viewer.tile_px, "overlap": viewer.overlap, "format": viewer.format,
+        "spaces": list(config.similar.spaces), "n_neighbors": works.neighbors.shape[2], "color_by": viewer.color_by,
+        "columns": [{"name": each.name, "kind": each.kind, "n_values": len(each.values)} for each in columns],
+    })  # fmt: skip
+
+
+def write_page(folder: Path, library: Path, heading: str, version: str) -> None:
+    """The page's own source and the library, with its licence. A new build has new addresses: no cache shows the old."""
+    for name in PAGE_FILES:
+        copyfile(npm.PAGE / name, folder / name)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    page = page.replace("{heading}", html.escape(heading)).replace("{version}", version[:12])
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    for source, name in LIBRARY_FILES.items():
+        copyfile(library / source, folder / name)
+
+
+def page_version(library: Path) -> str:
+    """A hash of what the page is made of, beside the data."""
+    files = [*(npm.PAGE / name for name in PAGE_FILES), *(library / name for name in LIBRARY_FILES)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def main(config: Config) -> tuple[Path, str]:
+    start = time.perf_counter()
+    # 1. Read
+    library = npm.installed("openseadragon")
+    with (
+        store.open_output(config, "grid") as grid,
+        store.open_output(config, "tsne") as tsne,
+        store.open_output(config, "neighbors") as neighbors,
+        store.open_output(config, "images") as images,
+    ):
+        inputs = {h5.attrs["stage"]: str(h5.attrs["fingerprint"]) for h5 in (grid, tsne, neighbors, images)}
+        recipe = {"settings": config.settings(("viewer",)), "page": page_version(library)}
+        works = read(config, grid, tsne, neighbors, images)
+        check(config, works.columns)
+
+        # 2. Compute, in a folder from which a stopped run goes on
+        output = config.outputs / BY_NAME["viewer"].output
+        version = store.fingerprint("viewer", recipe, inputs)
+        work = shards.folder_for(output, version)
+        by_row = np.argsort(works.rows)
+        thumbnails = Thumbnails(images["thumbnails"], works.rows[by_row], works.is_restricted[by_row])
+        pictures = np.empty(len(by_row), object)
+        pictures[by_row] = thumbs.export(
+            thumbnails, config.viewer.detail_px, config.images.thumbnail_quality, work / "pictures",
+            output / "pictures", _threads(config),
+        )  # fmt: skip
+        layouts = build_tiles(works, thumbnails, pictures, config, work, output / "tiles")
+
+    # 3. Write
+    with store.create_folder(output, "viewer", recipe, inputs) as folder:
+        write_data(folder, config, works, pictures, layouts, version)
+        write_page(folder, library, config.viewer.heading, version)
+        for name in ("pictures", "tiles"):  # last, because what is moved can no longer be gone on with
+            if (work / name).exists():
+                (work / name).rename(folder / name)
+    shards.remove(work)
+    n_tiles = sum(
+        bits.sum()
+        for each in layouts
+        for bits in existing(output / "tiles" / each.name, each.size, each.pyramid.tiling)
+    )
+    rate = len(works.ids) / (time.perf_counter() - start)
+    n = cli.count(len(works.ids), "work")
+    return output, (
+        f"{n} on {cli.count(len(works.maps), 'map')}, {n_tiles:,} tiles, at {rate:,.0f} works/s; open"
+        f" {store.show(output / 'index.html')}, or serve it with: python -m http.server --bind 127.0.0.1 --directory"
+        f" {store.show(output)}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)
