@@ -39,7 +39,8 @@ from artatlas.thumbnails import Shelf, Thumbnails
 N_NEIGHBORS = 12  # of each space that the page shows, at most
 NOT_RESTRICTED = ("", "0", "no", "false", "n", "f")  # what a column of rights says of works that may be shown
 PAGE_FILES = (
-    "index.html", "style.css", "core.js", "search.js", "map.js", "panel.js", "list.js", "filters.js", "select.js", "main.js",
+    "index.html", "style.css",
+    "core.js", "search.js", "map.js", "panel.js", "list.js", "filters.js", "select.js", "main.js",
 )  # fmt: skip
 LIBRARY_FILES = {
     "build/openseadragon/openseadragon.min.js": "openseadragon.min.js",
@@ -224,7 +225,7 @@ def write_data(
 
 
 def write_page(folder: Path, library: Path, heading: str, version: str) -> None:
-    """The page's own source and the library, with its licence. A new build has new addresses: no cache shows the old."""
+    """The page's own source, and the library with its licence. New builds have new addresses, for caches."""
     for name in PAGE_FILES:
         copyfile(npm.PAGE / name, folder / name)
     page = (folder / "index.html").read_text(encoding="utf-8")
