@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from artatlas import cli, images, pyramid, shards
 
 ROWS = 256  # works a file: 13 MB at 128 px
-PLACEHOLDER = (58, 59, 64)  # the place of a restricted work
+PLACEHOLDER = (38, 39, 43)  # the place of a restricted work
 
 
 class Thumbnails:

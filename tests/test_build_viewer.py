@@ -31,8 +31,8 @@ FAST = ("maps={content: {content: 1}, both: {content: 1, color: 2}}", "parametri
 
 
 def color(i):
-    """A colour of its own for each of up to 343 works, 36 apart in one channel at least."""
-    return 20 + 36 * (i % 7), 20 + 36 * (i // 7 % 7), 20 + 36 * (i // 49 % 7)
+    """A colour of its own for each of up to 343 works, 33 apart in one channel at least, none like the wall."""
+    return 56 + 33 * (i % 7), 56 + 33 * (i // 7 % 7), 56 + 33 * (i // 49 % 7)
 
 
 def jpeg(i, size):
@@ -204,7 +204,7 @@ def test_restricted_works_leave_nothing_but_their_place(tmp_path):
     places = unpacked(sidecar(folder, "layouts/both_grid")["places"], "<i4", 2)
     picture = whole_level(folder, "both_grid")
     x, y = places[works["w000.jpg"][0]]
-    assert np.abs(picture[y + 4 : y + 24, x + 4 : x + 24] - (58, 59, 64)).max() < 8
+    assert np.abs(picture[y + 4 : y + 24, x + 4 : x + 24] - (38, 39, 43)).max() < 8
 
 
 def test_an_unknown_column_of_rights_is_an_error_and_others_are_told(tmp_path, capsys):

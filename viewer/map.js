@@ -71,10 +71,13 @@ artatlas.map = (() => {
   }
 
   function open() {
+    // Changing maps drops tiles on their way; what it says of that would only worry a visitor who looks.
+    const quiet = () => {};
+    OpenSeadragon.console = {log: quiet, debug: quiet, info: quiet, warn: quiet, assert: quiet, error: console.error.bind(console)};
     viewer = OpenSeadragon({
       element: byId("osd"), drawer: "canvas", crossOriginPolicy: false, showNavigationControl: false,
-      imageLoaderLimit: 8, maxImageCacheCount: 300, minZoomImageRatio: 0.7, maxZoomPixelRatio: 8, visibilityRatio: 0.4,
-      animationTime: isCalm.matches ? 0 : 0.7, blendTime: isCalm.matches ? 0 : 0.15, springStiffness: 8,
+      imageLoaderLimit: 8, maxImageCacheCount: 300, minZoomImageRatio: 0.7, maxZoomPixelRatio: 8, visibilityRatio: 0.25,
+      zoomPerScroll: 1.3, animationTime: isCalm.matches ? 0 : 0.7, blendTime: isCalm.matches ? 0 : 0.15, springStiffness: 8,
       immediateRender: true, gestureSettingsMouse: {clickToZoom: false, dblClickToZoom: true},
       gestureSettingsTouch: {clickToZoom: false, dblClickToZoom: true, pinchRotate: false, flickEnabled: !isCalm.matches},
       gestureSettingsPen: {clickToZoom: false}, keyboardNavEnabled: false, drawBackground: true,
@@ -165,11 +168,26 @@ artatlas.map = (() => {
     viewer.viewport.fitBounds(new OpenSeadragon.Rect(rectangle.x / w, rectangle.y / w, rectangle.width / w, rectangle.height / w), isAtOnce);
   }
 
+  // The part of the stage that no drawer or panel covers.
+  function room() {
+    const stage = byId("stage").getBoundingClientRect();
+    const free = {left: 0, top: 0, right: stage.width, bottom: stage.height};
+    for (const id of ["panel", "filters"]) {
+      const box = byId(id).getBoundingClientRect();
+      if (byId(id).hidden || !box.width) continue;
+      if (box.width > stage.width * 0.9) free.bottom = Math.min(free.bottom, box.top - stage.top);
+      else if (box.left - stage.left > stage.width / 2) free.right = Math.min(free.right, box.left - stage.left);
+      else if (box.right - stage.left < stage.width * 0.7) free.left = Math.max(free.left, box.right - stage.left);
+    }
+    return free;
+  }
+
   function keep(number, before) {
     const {clientWidth: width, clientHeight: height} = byId("stage");
+    const free = room();
     const k = Math.max(before.width, before.height) / Math.max(layout.width[number], layout.height[number]);
-    const isInView = before.x > 0 && before.y > 0 && before.x + before.width < width && before.y + before.height < height;
-    const target = isInView ? {x: before.x + before.width / 2, y: before.y + before.height / 2} : {x: width / 2, y: height / 2};
+    const target = isWithin(before, free, 0) ? {x: before.x + before.width / 2, y: before.y + before.height / 2}
+      : {x: (free.left + free.right) / 2, y: (free.top + free.bottom) / 2};
     place({
       x: layout.left[number] + layout.width[number] / 2 - target.x / k,
       y: layout.top[number] + layout.height[number] / 2 - target.y / k, width: width / k, height: height / k,
@@ -180,19 +198,37 @@ artatlas.map = (() => {
   function goTo(number) {
     if (!has(number)) return;
     const {clientWidth: width, clientHeight: height} = byId("stage");
+    const free = room();
     const box = boxOnScreen(number);
-    const margin = 24;
     const isLarge = Math.max(box.width, box.height) >= 48;
-    if (isLarge && box.x > margin && box.y > margin && box.x + box.width < width - margin && box.y + box.height < height - margin) {
+    if (isLarge && isWithin(box, free, 16)) {
       draw();
       return;
     }
     const side = Math.max(layout.width[number], layout.height[number]);
-    const k = isLarge ? scale().k : Math.min(140, Math.min(width, height) / 2) / side;
+    const k = isLarge ? scale().k : Math.min(140, (free.right - free.left) / 2, (free.bottom - free.top) / 2) / side;
     place({
-      x: layout.left[number] + layout.width[number] / 2 - width / k / 2,
-      y: layout.top[number] + layout.height[number] / 2 - height / k / 2, width: width / k, height: height / k,
+      x: layout.left[number] + layout.width[number] / 2 - (free.left + free.right) / 2 / k,
+      y: layout.top[number] + layout.height[number] / 2 - (free.top + free.bottom) / 2 / k,
+      width: width / k, height: height / k,
     }, isCalm.matches);
+  }
+
+  const isWithin = (box, free, margin) => box.x >= free.left + margin && box.y >= free.top + margin
+    && box.x + box.width <= free.right - margin && box.y + box.height <= free.bottom - margin;
+
+  // Moves no further than it takes for a work to lie beside the panel that has opened, not under it.
+  function reveal(number) {
+    if (!has(number)) return;
+    const free = room();
+    const box = boxOnScreen(number);
+    const margin = 16;
+    const shift = (from, length, low, high) => Math.max(low + margin - from, 0) || Math.min(high - margin - from - length, 0);
+    const dx = shift(box.x, box.width, free.left, free.right);
+    const dy = shift(box.y, box.height, free.top, free.bottom);
+    if (!dx && !dy) return;
+    isHome = false;
+    viewer.viewport.panBy(viewer.viewport.deltaPointsFromPixels(new OpenSeadragon.Point(-dx, -dy)), isCalm.matches);
   }
 
   // What part of the map is on view, as shares of its width: the same on a screen of any size.
@@ -519,7 +555,7 @@ artatlas.map = (() => {
   listen(["work", "isOpen"], () => viewer && draw());
 
   return {
-    open, show, goTo, view, restore, neighbor, nearestToCenter, worksWithin, workAt, draw, has,
+    open, show, goTo, reveal, view, restore, neighbor, nearestToCenter, worksWithin, workAt, draw, has,
     boxOnScreen: (number) => boxOnScreen(number),
     zoomBy: (factor) => { isHome = false; viewer.viewport.zoomBy(factor); viewer.viewport.applyConstraints(); },
     home: () => home(),

@@ -3,7 +3,7 @@
 
 (() => {
   const {state, set, listen, make, byId, say} = artatlas;
-  const SPACES = {content: "Shows the same", style: "Painted alike", color: "Same colours", combined: "Nearest in all"};
+  const SPACES = {content: "Nearest by content", style: "Nearest by style", color: "Nearest by colour", combined: "Nearest over all"};
   const panel = byId("panel");
   let opener = null;  // what had the focus before
 
@@ -16,7 +16,8 @@
       return;
     }
     const number = state.work;
-    if (panel.hidden) opener = document.activeElement;
+    const isOpening = panel.hidden;
+    if (isOpening) opener = document.activeElement;
     const hadFocus = panel.contains(document.activeElement);
     const work = await artatlas.work(number);
     if (!state.isOpen || state.work !== number) return;
@@ -29,6 +30,7 @@
     ].filter(Boolean));
     panel.scrollTop = 0;
     if (hadFocus) panel.focus({preventScroll: true});
+    if (isOpening) artatlas.map.reveal(number);
     say([work.title, work.caption].filter(Boolean).join(", "));
     const near = await artatlas.neighbors(number);
     const works = await Promise.all(near.map((numbers) => Promise.all(numbers.map(artatlas.work))));
@@ -64,7 +66,7 @@
   }
 
   function placeFor(space) {
-    const section = make("section", {className: "near"}, make("h3", {textContent: SPACES[space] ?? `Near by ${space}`}), make("ul"));
+    const section = make("section", {className: "near"}, make("h3", {textContent: SPACES[space] ?? `Nearest by ${space}`}), make("ul"));
     section.dataset.space = space;
     return section;
   }
