@@ -2,11 +2,15 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo view test lint bench clean
 
 demo: .venv/installed
 	$(BIN)/python data/paint_collection.py
 	$(BIN)/python run_all.py --config configs/demo.yaml
+
+# Serves what `make demo` built to this machine alone; the line that it prints holds the address.
+view: .venv/installed
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory outputs/demo/viewer 8000
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
@@ -26,6 +30,8 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/predict_hours.py
 	$(BIN)/python benchmarks/grid_quality.py drawn --works 2500 --shapes rings spirals
 	$(BIN)/python benchmarks/report_speed.py --works 1000 5000
+	$(BIN)/python benchmarks/tile_speed.py --works 1000
+	$(BIN)/python benchmarks/viewer_scale.py --works 2000
 
 clean:
 	rm -rf outputs/demo data/collection
@@ -40,5 +46,5 @@ clean:
 	touch $@
 
 .venv/installed-bench: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,bench]"
 	touch $@

@@ -150,14 +150,14 @@ def decode(source: str | Path | bytes, settings: Images) -> Decoded:
         raise Unreadable(f"cannot be opened ({error.strerror or error})") from None
 
 
-def open_thumbnail(jpeg: bytes, at_least: int | None = None) -> Image.Image:
+def open_thumbnail(jpeg: bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
     """A thumbnail, as images.h5 and `Decoded` hold it, to draw with: RGB.
 
-    With `at_least` at 1/2, 1/4 or 1/8 of its size where both sides stay that long, which decodes faster.
+    With `at_least` (width, height) at 1/2, 1/4 or 1/8 of its size where it stays that large, which decodes faster.
     """
     image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
     if at_least:
-        image.draft("RGB", (at_least, at_least))
+        image.draft("RGB", at_least)
     return image.convert("RGB")
 
 

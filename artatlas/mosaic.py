@@ -52,10 +52,13 @@ class _MosaicPlan:
     rows: np.ndarray
 
     def draw(self) -> Image.Image:
-        canvas = Image.new("RGB", self.size, self.background)
+        canvas = np.empty((self.size[1], self.size[0], 4), np.uint8)  # RGBX is how Pillow holds RGB: nothing is copied
+        canvas.view(np.uint32)[:] = np.array([*self.background, 255], np.uint8).view(np.uint32)
         for row, (left, top, width, height) in zip(self.rows.tolist(), self.boxes.tolist(), strict=True):
-            canvas.paste(self.shelf.image(row, (width, height)), (left, top))
-        return canvas
+            x, y = max(0, -left), max(0, -top)  # what of it lies outside the box
+            pixels = self.shelf.pixels(row, (width, height))[y : self.size[1] - top, x : self.size[0] - left]
+            canvas[top + y : top + height, left + x : left + width, :3] = pixels
+        return Image.frombuffer("RGBX", self.size, canvas, "raw", "RGBX", 0, 1)
 
 
 def grid_boxes(a_map: Map, shapes: np.ndarray, cell_px: int) -> tuple[tuple[int, int], np.ndarray]:

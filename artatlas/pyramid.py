@@ -50,7 +50,7 @@ class Plan(Protocol):
         """A hash of what decides the pixels."""
 
     def draw(self) -> Image.Image:
-        """The pixels, RGB."""
+        """The pixels, RGB or RGBX (a fourth byte that means nothing)."""
 
 
 class Picture(Protocol):
@@ -236,7 +236,7 @@ def _save_piece(block: _Block, image: Image.Image) -> None:
     core = image.crop((left - x, top - y, right - x, bottom - y)).reduce(2)
     temporary = block.piece.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        np.save(file, np.asarray(core), allow_pickle=False)
+        np.save(file, np.asarray(core.convert("RGB")), allow_pickle=False)
     temporary.replace(block.piece)
 
 
@@ -251,7 +251,8 @@ def _tiles(block: _Block, step: int) -> Iterator[tuple[int, int]]:
 
 def _write(tile: Image.Image, tiling: Tiling, path: Path, old: Path | None) -> None:
     """One tile: a link to the earlier file where that is the same, else a new file; none where nothing is on it."""
-    if tile.getextrema() == tuple((value, value) for value in tiling.background):
+    colors = tile.getcolors(maxcolors=1)  # None as soon as a second one is met
+    if colors and colors[0][1][:3] == tiling.background:
         return
     data = encode(tile, tiling.format, tiling.quality)
     if old and old.exists() and old.stat().st_size == len(data) and old.read_bytes() == data:

@@ -6,6 +6,7 @@ by one: memory does not grow with the collection. A restricted work has no thumb
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,10 +74,11 @@ def export(
 
 
 def _at_most(jpeg: bytes, side: int, quality: int) -> bytes:
-    image = images.open_thumbnail(jpeg, at_least=side)
-    if max(images.thumbnail_size(jpeg)) <= side:
+    size = images.thumbnail_size(jpeg)
+    if max(size) <= side:
         return jpeg
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    shape = shown_size(size, side, "contain")
+    image = images.open_thumbnail(jpeg, at_least=shape).resize(shape, Image.Resampling.LANCZOS)
     return pyramid.encode(image, "jpg", quality)
 
 
@@ -87,15 +89,22 @@ class Shelf:
     folder: Path
     side: int  # px, of the square that each is stored in
 
-    def image(self, row: int, size: tuple[int, int]) -> Image.Image:
-        """The thumbnail of a work, whose (width, height) is `size`."""
-        shape = (self.side, self.side, 3)
-        with (self.folder / f"{row - row % ROWS:09d}.npy").open("rb") as file:
-            np.lib.format.read_magic(file)
-            np.lib.format.read_array_header_1_0(file)
-            file.seek(row % ROWS * self.side * self.side * 3, 1)  # not memory-mapped: that would count as memory
-            square = np.frombuffer(file.read(self.side * self.side * 3), np.uint8).reshape(shape)
-        return Image.fromarray(np.ascontiguousarray(square[: size[1], : size[0]]))
+    def pixels(self, row: int, size: tuple[int, int]) -> np.ndarray:
+        """(height, width, 3) uint8 of a work whose (width, height) is `size`."""
+        path, n_bytes = self.folder / f"{row - row % ROWS:09d}.npy", self.side * self.side * 3
+        with open(path, "rb", buffering=0) as file:  # not memory-mapped: that would count as memory
+            file.seek(_data_start(path) + row % ROWS * n_bytes)
+            square = np.frombuffer(file.read(n_bytes), np.uint8).reshape(self.side, self.side, 3)
+        return square[: size[1], : size[0]]
+
+
+@functools.lru_cache(maxsize=4096)
+def _data_start(path: Path) -> int:
+    """Where the numbers of a .npy file begin."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        return file.tell()
 
 
 def shown_size(size: tuple[int, int], side: int, fit: str) -> tuple[int, int]:
@@ -112,8 +121,8 @@ def decode(
     """Fills the shelves: thumbnail i, cut at both ends alike where it must, as shapes[k][i] on shelves[k]."""
 
     def one(jpeg: bytes | None, *its_shapes: tuple[int, int]) -> list[np.ndarray]:
-        side = max(max(shape) for shape in its_shapes)
-        whole = images.open_thumbnail(jpeg, at_least=side) if jpeg else Image.new("RGB", (side, side), PLACEHOLDER)
+        largest = max(shape[0] for shape in its_shapes), max(shape[1] for shape in its_shapes)
+        whole = images.open_thumbnail(jpeg, at_least=largest) if jpeg else Image.new("RGB", largest, PLACEHOLDER)
         squares = []
         for shape, shelf in zip(its_shapes, shelves, strict=True):
             square = np.zeros((shelf.side, shelf.side, 3), np.uint8)

@@ -283,7 +283,7 @@ HOSTILE = ["<script>alert(1)</script>", '"quoted" & \'single\'', "</script><img 
 
 
 def test_hostile_text_stays_text(tmp_path):
-    """The files are read back as JavaScript reads them: JSON, in which nothing is a line break or an end of a script."""
+    """The files are read back as JavaScript reads them; no text ends a script."""
     settings = collection(
         tmp_path, 'viewer.heading="<b>Ours</b> & more"', n_works=10, columns={"title": HOSTILE, "a∕b": HOSTILE}
     )

@@ -22,6 +22,8 @@ artatlas.map = (() => {
   let raster = null;  // what the small picture shows, remade when matches or colours change
   let hovered = -1;
   let isHome = true;  // all works are on view, and stay so when the window changes
+  let isZooming = false;
+  let zoom = 0;  // at the last drawing
   let lasso = null;  // [[x, y], ...] screen px, drawn while selecting
 
   const nameOf = (map, kind) => `${map}_${kind}`;
@@ -94,7 +96,10 @@ artatlas.map = (() => {
     for (const moved of ["canvas-drag", "canvas-scroll", "canvas-pinch", "canvas-double-click"]) {
       viewer.addHandler(moved, () => { isHome = false; });
     }
-    viewer.addHandler("animation-finish", () => artatlas.main.rememberView());
+    viewer.addHandler("animation-finish", () => {
+      requestAnimationFrame(draw);
+      artatlas.main.rememberView();
+    });
     viewer.addHandler("canvas-click", (event) => {
       if (event.quick) click(event.position);
     });
@@ -362,6 +367,8 @@ artatlas.map = (() => {
     context.clearRect(0, 0, width, height);
     if (!layout || !width) return;
     const at = scale();
+    isZooming = Math.abs(at.k - zoom) > 1e-9;
+    zoom = at.k;
     const visible = onScreen(at, width, height);
     if (visible && at.k * ratio > SHARP_AT && visible.length <= MOST_SHARP) drawSharp(visible, at);
     if (search.matches || colors.current) {
@@ -483,8 +490,11 @@ artatlas.map = (() => {
     return picture;
   }
 
-  // Deep inside the map single pictures are sharper than its tiles.
+  // Deep inside the map single pictures are sharper than its tiles. Each is scaled once for the size it has on the
+  // screen and then only copied, because scaling all of them for every frame would make panning slow.
   function drawSharp(visible, at) {
+    const ratio = window.devicePixelRatio || 1;
+    let rest = 6;  // pictures scaled in a frame; more would be felt as a halt
     for (const i of visible) {
       const work = artatlas.known(i);
       if (!work) {
@@ -494,11 +504,24 @@ artatlas.map = (() => {
       const image = work.picture && imageOf(work.picture);
       if (!image || !image.naturalWidth) continue;
       const box = boxOnScreen(i, at);
-      const [w, h] = [image.naturalWidth, image.naturalHeight];
-      const k = Math.max(box.width / w, box.height / h);  // covers the box, cut at both ends alike
-      const [cutWidth, cutHeight] = [box.width / k, box.height / k];
-      context.drawImage(image, (w - cutWidth) / 2, (h - cutHeight) / 2, cutWidth, cutHeight, box.x, box.y, box.width, box.height);
+      const [width, height] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
+      if (image.scaled?.width !== width && !isZooming && rest > 0) {
+        image.scaled = scaled(image, width, height);
+        rest--;
+      }
+      if (!image.scaled) continue;
+      const snap = (side) => Math.round(side * ratio) / ratio;
+      context.drawImage(image.scaled, snap(box.x), snap(box.y), width / ratio, height / ratio);
     }
+    if (rest === 0) requestAnimationFrame(draw);
+  }
+
+  function scaled(image, width, height) {
+    const {naturalWidth: w, naturalHeight: h} = image;
+    const k = Math.max(width / w, height / h);  // covers the box, cut at both ends alike
+    const picture = artatlas.make("canvas", {width, height});
+    picture.getContext("2d").drawImage(image, (w - width / k) / 2, (h - height / k) / 2, width / k, height / k, 0, 0, width, height);
+    return picture;
   }
 
   function imageOf(url) {
