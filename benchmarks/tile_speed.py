@@ -138,7 +138,8 @@ def main() -> None:
             for way in list(WAYS) if turn % 2 else list(WAYS)[::-1]:
                 found[way].append(measure(way, folder, options.works))
     print(
-        f"| {options.works:,} works | seconds | seconds of processors | times artatlas | memory, MB |\n|---|---|---|---|---|"
+        f"| {options.works:,} works | seconds | seconds of processors | times artatlas | memory, MB |\n"
+        "|---|---|---|---|---|"
     )
     ours_took = [one["seconds"] for one in found["artatlas"][1:]]
     for way, runs in found.items():

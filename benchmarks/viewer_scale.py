@@ -13,6 +13,7 @@ import http.server
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artatlas import config, store
 
 BITS = 18
-WORDS = "the a of in with river morning evening garden portrait life bridge harbour winter study woman man".split()
+WORDS = ["the", "a", "of", "in", "with", "river", "morning", "evening", "garden", "portrait", "life", "bridge", "harbour", "winter", "study", "woman", "man"]
 CHUNK = 2000
 
 
@@ -138,7 +139,9 @@ def build(folder: Path, n_maps: int) -> dict[str, float]:
         time.sleep(0.1)
     if process.returncode:
         raise SystemExit(process.returncode)
-    return {"seconds": time.perf_counter() - start, "memory_mb": peak / 1024}
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "processors_s": used.ru_utime + used.ru_stime, "memory_mb": peak / 1024}
 
 
 def _family(pid: int) -> list[int]:
@@ -285,7 +288,7 @@ def main() -> None:
         if not (folder / "viewer").exists():
             built = build(folder, options.maps)
             rows += [
-                ("build", f"{built['seconds']:.0f} s"),
+                ("build", f"{built['seconds']:.0f} s, {built['processors_s']:.0f} s of processors"),
                 ("memory of its processes", f"{built['memory_mb']:.0f} MB"),
             ]
         files = list((folder / "viewer" / "tiles").rglob("*.jpg"))

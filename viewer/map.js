@@ -9,6 +9,7 @@ artatlas.map = (() => {
   const EASY = 3000;  // works on the screen that are drawn one by one while the map moves; above that, from a small picture
   const RASTER = 1024;  // px, the longer side of that small picture of a scatter
   const DIM = 0.84;
+  const TINT = 0.6;
   const ACCENT = "#ffd166";
 
   const layouts = new Map();  // name -> {name, size, left, top, width, height, order}
@@ -275,6 +276,7 @@ artatlas.map = (() => {
 
   function click(point) {
     const number = workAt(point);
+    setHovered(-1);
     if (number < 0) set({isOpen: false});
     else if (number === state.work && state.isOpen) set({isOpen: false});
     else set({work: number, isOpen: true});
@@ -369,6 +371,7 @@ artatlas.map = (() => {
     const at = scale();
     isZooming = Math.abs(at.k - zoom) > 1e-9;
     zoom = at.k;
+    if (isZooming) byId("tip").hidden = true;  // another work may lie under the pointer now
     const visible = onScreen(at, width, height);
     if (visible && at.k * ratio > SHARP_AT && visible.length <= MOST_SHARP) drawSharp(visible, at);
     if (search.matches || colors.current) {
@@ -442,7 +445,7 @@ artatlas.map = (() => {
         const bar = Math.max(4, box.height * 0.07);
         context.fillRect(box.x, box.y + box.height - bar, box.width, bar);
       } else {
-        context.fillStyle = rgba(colorOf(i), 0.7);
+        context.fillStyle = rgba(colorOf(i), TINT);
         context.fillRect(box.x, box.y, box.width, box.height);
       }
     }
@@ -464,7 +467,7 @@ artatlas.map = (() => {
       if (i < 0) return;
       const color = search.isMatch(i) ? colorOf(i) : [r, g, b];
       if (!color) return;
-      data.data.set([...color, search.isMatch(i) ? 178 : 255 * DIM], 4 * cell);
+      data.data.set([...color, 255 * (search.isMatch(i) ? TINT : DIM)], 4 * cell);
     });
     picture.getContext("2d").putImageData(data, 0, 0);
     return picture;
@@ -483,7 +486,7 @@ artatlas.map = (() => {
       const box = [layout.left[i] * k, layout.top[i] * k, Math.max(1, layout.width[i] * k), Math.max(1, layout.height[i] * k)];
       if (search.matches) ink.clearRect(...box);
       if (colors.current) {
-        ink.fillStyle = rgba(colorOf(i), 0.7);
+        ink.fillStyle = rgba(colorOf(i), TINT);
         ink.fillRect(...box);
       }
     }
