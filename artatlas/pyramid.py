@@ -251,8 +251,8 @@ def _tiles(block: _Block, step: int) -> Iterator[tuple[int, int]]:
 
 def _write(tile: Image.Image, tiling: Tiling, path: Path, old: Path | None) -> None:
     """One tile: a link to the earlier file where that is the same, else a new file; none where nothing is on it."""
-    colors = tile.getcolors(maxcolors=1)  # None as soon as a second one is met
-    if colors and colors[0][1][:3] == tiling.background:
+    is_plain = tile.getcolors(maxcolors=1) is not None  # it stops at the second colour that it meets
+    if is_plain and tile.crop((0, 0, 1, 1)).convert("RGB").tobytes() == bytes(tiling.background):
         return
     data = encode(tile, tiling.format, tiling.quality)
     if old and old.exists() and old.stat().st_size == len(data) and old.read_bytes() == data:

@@ -31,7 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artatlas import config, store
 
 BITS = 18
-WORDS = ["the", "a", "of", "in", "with", "river", "morning", "evening", "garden", "portrait", "life", "bridge", "harbour", "winter", "study", "woman", "man"]
+WORDS = (
+    "the", "a", "of", "in", "with", "river", "morning", "evening", "garden", "portrait", "life", "bridge", "harbour",
+    "winter", "study", "woman", "man",
+)  # fmt: skip
 CHUNK = 2000
 
 
