@@ -14,9 +14,7 @@ Cost    see docs/BENCHMARKS.md
 import hashlib
 import html
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 from shutil import copyfile
@@ -31,7 +29,7 @@ from artatlas.config import Config, Viewer
 from artatlas.errors import UserError
 from artatlas.layouts import Map, read_maps, rows_of_works
 from artatlas.mosaic import Mosaic
-from artatlas.pyramid import Pyramid, Tiling, dzi, existing
+from artatlas.pyramid import Pyramid, Tiling, dzi, existing, workers
 from artatlas.sidecars import packed, packed_bits
 from artatlas.stages import BY_NAME
 from artatlas.thumbnails import Shelf, Thumbnails
@@ -176,10 +174,11 @@ def build_tiles(
             picture = Mosaic(size, background, shelf, boxes, shelf_rows, digests)
             pyramid = Pyramid(picture, tiling, work / "tiles" / name, work / "pieces" / name, previous / name)
             layouts.append(Layout(name, size, boxes, pyramid))
-    if any(layout.pyramid.needs_drawing for layout in layouts):
+    n_drawn = sum(layout.pyramid.n_drawn for layout in layouts)
+    if n_drawn:
         shapes = [[tuple(shape) for shape in each[by_row].tolist()] for each in fitted]
         thumbs.decode(thumbnails, (cells, dots), shapes, threads)
-    with ProcessPoolExecutor(threads, get_context("spawn")) as pool:
+    with workers(threads, n_drawn) as pool:
         for layout in layouts:
             layout.pyramid.build(pool)
             (work / "tiles" / f"{layout.name}.dzi").write_text(dzi(layout.size, tiling), encoding="utf-8")

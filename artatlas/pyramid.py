@@ -16,9 +16,11 @@ import hashlib
 import io
 import json
 import os
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +30,7 @@ from PIL import Image
 from artatlas import cli
 
 BLOCK_PX = 4096  # side of what is drawn at a time, where tiles are not larger: 67 MB as Pillow holds it
+FEW_BLOCKS = 12  # half a second each at most; a process takes about one to start
 KEYS = "keys.json"  # in the folder of a pyramid: what each block of the full size shows
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -118,8 +121,9 @@ class Pyramid:
                     self._drawn.update(getattr(block.plan, "pieces", {}))
 
     @property
-    def needs_drawing(self) -> bool:
-        return bool(self._drawn)
+    def n_drawn(self) -> int:
+        """How many blocks have to be drawn: 0 where all tiles are those of the previous pyramid."""
+        return len(self._drawn)
 
     def build(self, pool: Executor) -> None:
         for folder in (self.folder, self._work):
@@ -131,6 +135,24 @@ class Pyramid:
         keys = {block.name: block.plan.key for blocks in self._stages for block in blocks}
         text = json.dumps({"tiling": repr(self.tiling), "blocks": keys}, indent=0)
         (self.folder / KEYS).write_text(text, encoding="utf-8")
+
+
+def workers(processes: int, n_blocks: int) -> Executor:
+    """What `Pyramid.build` draws with: processes, or threads where starting processes would take longer."""
+    if n_blocks <= FEW_BLOCKS:
+        return ThreadPoolExecutor(processes)
+    return ProcessPoolExecutor(processes, get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Else a process whose parent was killed waits for work for ever."""
+
+    def wait() -> None:
+        if parent := parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def existing(folder: Path, size: tuple[int, int], tiling: Tiling) -> Iterator[np.ndarray]:

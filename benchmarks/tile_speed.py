@@ -10,9 +10,11 @@ Cost    three minutes and 3 GB of disk for 10,000 works
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +25,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artatlas import mosaic, shards
 from artatlas.layouts import Map
-from artatlas.pyramid import Pyramid, Tiling, n_levels, tile_box
+from artatlas.pyramid import Pyramid, Tiling, n_levels, tile_box, workers
 from artatlas.thumbnails import ROWS, Shelf
 
 CELL = 128
@@ -56,17 +58,16 @@ def make(folder: Path, n: int) -> None:
 
 
 def ours(folder: Path, n: int) -> None:
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     cols = int(np.ceil(np.sqrt(n)))
     cells = np.column_stack(np.divmod(np.arange(n), cols))
     a_map = Map("x", np.zeros((n, 2)), cells, (-(-n // cols), cols))
     size, boxes = mosaic.grid_boxes(a_map, np.full((n, 2), CELL), CELL)
     names = np.array([str(i) for i in range(n)], object)
     picture = mosaic.Mosaic(size, (0, 0, 0), Shelf(folder / "cells", CELL), boxes, np.arange(n), names)
-    with TemporaryDirectory(dir=folder) as out, ProcessPoolExecutor(None, get_context("spawn")) as pool:
-        Pyramid(picture, TILING, Path(out) / "tiles", Path(out) / "pieces", None).build(pool)
+    with TemporaryDirectory(dir=folder) as out:
+        pyramid = Pyramid(picture, TILING, Path(out) / "tiles", Path(out) / "pieces", None)
+        with workers(os.cpu_count() or 1, pyramid.n_drawn) as pool:
+            pyramid.build(pool)
 
 
 def vips(folder: Path, n: int) -> None:
@@ -108,9 +109,6 @@ def measure(way: str, folder: Path, n: int) -> dict[str, float]:
 
 
 def run(way: str, folder: Path, n: int) -> None:
-    import os
-    import time
-
     start = time.perf_counter()
     WAYS[way](folder, n)
     took = time.perf_counter() - start

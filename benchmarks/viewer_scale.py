@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artatlas import config, store
 
 BITS = 18
+TINY = 8, 6  # px, with --page-only
 WORDS = (
     "the", "a", "of", "in", "with", "river", "morning", "evening", "garden", "portrait", "life", "bridge", "harbour",
     "winter", "study", "woman", "man",
@@ -57,7 +58,11 @@ def picture(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def some_pictures(start: int, end: int) -> list[bytes]:
+def some_pictures(start: int, end: int, are_tiny: bool) -> list[bytes]:
+    if are_tiny:
+        buffer = io.BytesIO()
+        Image.new("RGB", TINY, (200, 160, 120)).save(buffer, "JPEG")
+        return [buffer.getvalue()] * (end - start)
     return [picture(number) for number in range(start, end)]
 
 
@@ -72,17 +77,24 @@ def read_number(cell: np.ndarray) -> int:
     return number
 
 
-def settings_for(folder: Path, n_maps: int) -> tuple[str, ...]:
+def settings_for(folder: Path, n_maps: int, are_tiny: bool) -> tuple[str, ...]:
     names = ["content", "style", "combined", "color"][:n_maps]
     sources = {"content": "content: 1", "style": "style: 1", "combined": "content: 1, style: 1", "color": "color: 1"}
     maps = ", ".join(f"{name}: {{{sources[name]}}}" for name in names)
+    tiny = (
+        "images.thumbnail_px=16",
+        "viewer.detail_px=16",
+        "viewer.cell_px=8",
+        "viewer.gap_px=0",
+        "viewer.scatter_px=8",
+    )
     return (f"paths.outputs={folder}", f"maps={{{maps}}}", f"parametric_tsne.map={names[0]}", "viewer.fit=contain",
-            "viewer.heading=Scale")  # fmt: skip
+            "viewer.heading=Scale", *(tiny if are_tiny else ()))  # fmt: skip
 
 
-def make(folder: Path, n: int, n_maps: int) -> None:
+def make(folder: Path, n: int, n_maps: int, are_tiny: bool) -> None:
     """images.h5, tsne.h5, grid.h5 and neighbors.h5 of n works."""
-    settings, rng = config.load(None, settings_for(folder, n_maps)), np.random.default_rng(0)
+    settings, rng = config.load(None, settings_for(folder, n_maps, are_tiny)), np.random.default_rng(0)
     ids = np.array([f"some/folder/of/works/work-{i:06}.jpg" for i in range(n)], object)
     with store.create(folder / "images.h5", "images", {"settings": settings.settings(("images",))}, {}) as h5:
         store.write_ids(h5, ids)
@@ -90,12 +102,13 @@ def make(folder: Path, n: int, n_maps: int) -> None:
         h5.create_dataset("thumbnails", (n,), h5py.vlen_dtype(np.uint8))
         starts = range(0, n, CHUNK)
         with ProcessPoolExecutor() as pool:
-            for start, jpegs in zip(
-                starts, pool.map(some_pictures, starts, [min(s + CHUNK, n) for s in starts]), strict=True
-            ):
+            ends = [min(start + CHUNK, n) for start in starts]
+            made = pool.map(some_pictures, starts, ends, [are_tiny] * len(ends))
+            for start, jpegs in zip(starts, made, strict=True):
                 for i, jpeg in enumerate(jpegs):
                     h5["thumbnails"][start + i] = np.frombuffer(jpeg, np.uint8)
-        h5["width"], h5["height"] = np.full(n, 256, np.int32), np.full(n, 192, np.int32)
+        width, height = TINY if are_tiny else (256, 192)
+        h5["width"], h5["height"] = np.full(n, width, np.int32), np.full(n, height, np.int32)
         words = rng.choice(WORDS, (n, 6))
         columns = {
             "title": [f"{' '.join(row)} {i}" for i, row in enumerate(words)],
@@ -131,10 +144,10 @@ def make(folder: Path, n: int, n_maps: int) -> None:
             near[f"{name}/distances"] = np.ones((n, 20), np.float32)
 
 
-def build(folder: Path, n_maps: int) -> dict[str, float]:
+def build(folder: Path, n_maps: int, are_tiny: bool) -> dict[str, float]:
     """Seconds, and the highest sum of memory of all its processes in MB, looked at ten times a second."""
     repo = Path(__file__).resolve().parent.parent
-    flags = [word for value in settings_for(folder, n_maps) for word in ("--set", value)]
+    flags = [word for value in settings_for(folder, n_maps, are_tiny) for word in ("--set", value)]
     start, peak = time.perf_counter(), 0
     process = subprocess.Popen([sys.executable, str(repo / "build_viewer.py"), *flags])
     while process.poll() is None:
@@ -280,24 +293,26 @@ def main() -> None:
     parser.add_argument("--works", type=int, default=100_000)
     parser.add_argument("--maps", type=int, default=3, choices=range(1, 5))
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--page-only", action="store_true", help="pictures of 8 px, to look at the page alone, sooner")
     options = parser.parse_args()
     with TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         print(header("pillow", "numpy", "h5py"), "\n")
         if not (folder / "neighbors.h5").exists():
-            make(folder, options.works, options.maps)
+            make(folder, options.works, options.maps, options.page_only)
         rows = []
         if not (folder / "viewer").exists():
-            built = build(folder, options.maps)
+            built = build(folder, options.maps, options.page_only)
             rows += [
                 ("build", f"{built['seconds']:.0f} s, {built['processors_s']:.0f} s of processors"),
                 ("memory of its processes", f"{built['memory_mb']:.0f} MB"),
             ]
         files = list((folder / "viewer" / "tiles").rglob("*.jpg"))
         rows.append(("tiles", f"{len(files):,} files, {sum(map(os.path.getsize, files)) / 1e6:,.0f} MB"))
-        right, looked = check_cells(folder)
-        rows.append(("every 997th cell shows its work", f"{right} of {looked}"))
+        if not options.page_only:
+            right, looked = check_cells(folder)
+            rows.append(("every 997th cell shows its work", f"{right} of {looked}"))
         rows += browse(folder / "viewer")
         print(f"| {options.works:,} works on {options.maps} maps | |\n|---|---|")
         for name, value in rows:

@@ -21,7 +21,7 @@ from PIL import Image
 
 import build_viewer
 import tsne_to_grid
-from artatlas import config, npm, sidecars, store, templates
+from artatlas import config, npm, pyramid, sidecars, store, templates
 from artatlas.errors import UserError
 
 FAST = ("maps={content: {content: 1}, both: {content: 1, color: 2}}", "parametric_tsne.map=both",
@@ -275,6 +275,14 @@ def test_a_killed_run_goes_on(tmp_path):
     assert not (tmp_path / "viewer").exists()
     run_script("build_viewer.py", *flags)
     assert contents(tmp_path / "viewer") == whole
+
+
+def test_processes_and_threads_draw_the_same(tmp_path, monkeypatch):
+    settings = collection(tmp_path, n_works=40)
+    whole = contents(build_viewer.main(settings)[0])
+    shutil.rmtree(tmp_path / "viewer")
+    monkeypatch.setattr(pyramid, "FEW_BLOCKS", 0)
+    assert contents(build_viewer.main(settings)[0]) == whole
 
 
 # Text from metadata

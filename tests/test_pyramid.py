@@ -3,10 +3,13 @@
 import hashlib
 import io
 import math
+import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,11 +197,11 @@ def test_nothing_is_drawn_where_nothing_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(pyramid, "BLOCK_PX", 128)
     first = build(Plain(noise(500, 300)), tiling(), tmp_path / "first")
     same = Plain(noise(500, 300))
-    assert not Pyramid(same, tiling(), tmp_path / "x", tmp_path / "y", first).needs_drawing
+    assert Pyramid(same, tiling(), tmp_path / "x", tmp_path / "y", first).n_drawn == 0
     second = build(same, tiling(), tmp_path / "second", previous=first)
     assert same.drawn == 0 and inodes(second) == inodes(first) and contents(second) == contents(first)
     for other in (tiling(quality=70), tiling(overlap=0), tiling(format="webp"), tiling(tile_px=64)):
-        assert Pyramid(same, other, tmp_path / "x", tmp_path / "y", first).needs_drawing
+        assert Pyramid(same, other, tmp_path / "x", tmp_path / "y", first).n_drawn > 0
 
 
 def test_jpeg_and_webp(tmp_path):
@@ -240,3 +243,35 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
         peaks_mb.append(int(done.stdout))
     assert peaks_mb[1] - peaks_mb[0] < 30, peaks_mb
+
+
+def test_processes_end_with_the_one_that_started_them():
+    """Else each killed run would leave some behind, waiting for work for ever."""
+    code = """
+import os, time
+from artatlas import pyramid
+with pyramid.workers(1, pyramid.FEW_BLOCKS + 1) as pool:
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)  # it is there
+    parent.kill()
+    parent.wait()
+    for _ in range(200):
+        if not is_running(child):
+            break
+        time.sleep(0.05)
+    assert not is_running(child)
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:  # one that has ended and that nobody has asked about yet
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True
