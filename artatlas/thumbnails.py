@@ -91,7 +91,7 @@ class Shelf:
 
     def pixels(self, row: int, size: tuple[int, int]) -> np.ndarray:
         """(height, width, 3) uint8 of a work whose (width, height) is `size`."""
-        path, n_bytes = self.folder / f"{row - row % ROWS:09d}.npy", self.side * self.side * 3
+        path, n_bytes = f"{self.folder}/{row - row % ROWS:09d}.npy", self.side * self.side * 3
         with open(path, "rb", buffering=0) as file:  # not memory-mapped: that would count as memory
             file.seek(_data_start(path) + row % ROWS * n_bytes)
             square = np.frombuffer(file.read(n_bytes), np.uint8).reshape(self.side, self.side, 3)
@@ -99,9 +99,9 @@ class Shelf:
 
 
 @functools.lru_cache(maxsize=4096)
-def _data_start(path: Path) -> int:
+def _data_start(path: str) -> int:
     """Where the numbers of a .npy file begin."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         np.lib.format.read_magic(file)
         np.lib.format.read_array_header_1_0(file)
         return file.tell()
