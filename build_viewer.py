@@ -155,8 +155,8 @@ def build_tiles(
     viewer, threads = config.viewer, _threads(config)
     background = ImageColor.getrgb(viewer.background)[:3]
     tiling = Tiling(viewer.tile_px, viewer.overlap, viewer.format, viewer.quality, background)
-    cells = Shelf(work / "cells", viewer.cell_px - viewer.gap_px)
-    dots = Shelf(work / "dots", viewer.scatter_px)
+    cells = Shelf(work / "cells", viewer.cell_px - viewer.gap_px, len(works.ids))
+    dots = Shelf(work / "dots", viewer.scatter_px, len(works.ids))
     by_row = np.argsort(works.rows)
     shelf_rows = np.argsort(by_row)
     digests = np.array([f"{picture} {viewer.fit}" for picture in pictures], object)

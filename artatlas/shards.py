@@ -40,6 +40,10 @@ def slices(n_rows: int, rows: int = ROWS) -> list[slice]:
     return [slice(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)]
 
 
+def file_name(rows: slice) -> str:
+    return f"{rows.start:09d}-{rows.stop:09d}.npy"
+
+
 def compute(
     folders: list[Path], n_rows: int, work: Callable[[slice], Iterator[list[np.ndarray]]], desc: str, rows: int = ROWS
 ) -> list[list[Path]]:
@@ -50,7 +54,7 @@ def compute(
     in memory: where rows are wide, `rows` of them should be few.
     """
     every = slices(n_rows, rows)
-    paths = [[folder / f"{some.start:09d}-{some.stop:09d}.npy" for some in every] for folder in folders]
+    paths = [[folder / file_name(some) for some in every] for folder in folders]
     missing = [i for i in range(len(every)) if not all(of_folder[i].exists() for of_folder in paths)]
     saved: Future | None = None
     n_missing = sum(every[i].stop - every[i].start for i in missing)

@@ -88,10 +88,12 @@ class Shelf:
 
     folder: Path
     side: int  # px, of the square that each is stored in
+    n_works: int
 
     def pixels(self, row: int, size: tuple[int, int]) -> np.ndarray:
         """(height, width, 3) uint8 of a work whose (width, height) is `size`."""
-        path, n_bytes = f"{self.folder}/{row - row % ROWS:09d}.npy", self.side * self.side * 3
+        start, n_bytes = row - row % ROWS, self.side * self.side * 3
+        path = f"{self.folder}/{shards.file_name(slice(start, min(start + ROWS, self.n_works)))}"
         with open(path, "rb", buffering=0) as file:  # not memory-mapped: that would count as memory
             file.seek(_data_start(path) + row % ROWS * n_bytes)
             square = np.frombuffer(file.read(n_bytes), np.uint8).reshape(self.side, self.side, 3)

@@ -47,8 +47,8 @@ def make(folder: Path, n: int) -> None:
         grounds.append(np.clip(np.asarray(blots) + grain, 0, 255).astype(np.uint8))
     for rows in shards.slices(n, ROWS):
         cells = np.stack([np.roll(grounds[i % 50], i, axis=1) for i in range(rows.start, rows.stop)])
-        np.save(folder / "cells" / f"{rows.start:09d}.npy", cells)
-    shelf = Shelf(folder / "cells", CELL)
+        np.save(folder / "cells" / shards.file_name(rows), cells)
+    shelf = Shelf(folder / "cells", CELL, n)
     with open(folder / "mosaic.raw", "wb") as file:
         for row in range(-(-n // cols)):
             strip = np.zeros((CELL, cols * CELL, 3), np.uint8)
@@ -63,7 +63,7 @@ def ours(folder: Path, n: int) -> None:
     a_map = Map("x", np.zeros((n, 2)), cells, (-(-n // cols), cols))
     size, boxes = mosaic.grid_boxes(a_map, np.full((n, 2), CELL), CELL)
     names = np.array([str(i) for i in range(n)], object)
-    picture = mosaic.Mosaic(size, (0, 0, 0), Shelf(folder / "cells", CELL), boxes, np.arange(n), names)
+    picture = mosaic.Mosaic(size, (0, 0, 0), Shelf(folder / "cells", CELL, n), boxes, np.arange(n), names)
     with TemporaryDirectory(dir=folder) as out:
         pyramid = Pyramid(picture, TILING, Path(out) / "tiles", Path(out) / "pieces", None)
         with workers(os.cpu_count() or 1, pyramid.n_drawn) as pool:
