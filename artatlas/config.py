@@ -224,6 +224,8 @@ class Evaluate(_Section):
     compare: Annotated[list[Text], Field(min_length=2, max_length=2)] | None
     n_seeds: Count | Literal["auto"] | None
     seed: Seed
+
+
 class Viewer(_Section):
     heading: Text
     title: Text
