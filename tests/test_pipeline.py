@@ -74,7 +74,6 @@ def test_only_and_from(painted, outputs):
     result = run_script("run_all.py", *flags(painted, outputs), "--from", "grid")
     from_grid = len(STAGES) - [stage.name for stage in STAGES].index("grid")
     assert f"{from_grid} stages made, {len(STAGES) - from_grid} up to date" in result.stdout
-    assert f"3 stages made, {len(STAGES) - 3} up to date" in result.stdout
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

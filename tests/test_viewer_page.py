@@ -89,9 +89,10 @@ def settle(page):
     """Until the map has come to rest and all that it shows is loaded."""
     page.wait_for_function(
         """() => {
-            const {viewer} = artatlas.map, item = viewer.world.getItemAt(0);
-            return item && item.getFullyLoaded() && !viewer.isAnimating?.() && Math.abs(
-                viewer.viewport.getZoom(true) - viewer.viewport.getZoom()) < 1e-6 * viewer.viewport.getZoom();
+            const {viewer} = artatlas.map, item = viewer.world.getItemAt(0), port = viewer.viewport;
+            if (!item || !item.getFullyLoaded()) return false;
+            const [now, then, near] = [port.getBounds(true), port.getBounds(), 1e-4 * port.getBounds().width];
+            return ["x", "y", "width"].every((side) => Math.abs(now[side] - then[side]) < near);
         }"""
     )
     page.wait_for_timeout(350)  # tiles fade in; the address is written
