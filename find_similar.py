@@ -14,7 +14,7 @@ Run     python find_similar.py [--update]
         settings: similar
 Source  faiss: Johnson, Douze & Jegou 2021; CSLS: Conneau et al. 2018
 Cost    all works: 1 s for 1,000 works a space and 10 s for 20,000 on 2 cores (exact); memory for their features and as
-        much again. A query: 2 to 4 s for a picture, about 1 s more for each further one up to 8; 10 s to start for more
+        much again. A query: 2 s for a picture, half a second more for each further one up to 8; 10 s to start for more
 """
 
 import argparse
