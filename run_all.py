@@ -85,9 +85,9 @@ def main(config: Config, start: str | None = None, only: list[str] | None = None
     width = max(len(script) for script, _, _ in lines)
     for script, took, summary in lines:
         print(f"{script:{width}}  {took:>12}  {summary}".rstrip())
-    pictures = config.outputs / "pictures"
-    if pictures.is_dir():
-        shown = [*sorted(pictures.glob("*.[jp][pn]g")), *config.outputs.glob("report.html")]
+    pages = [config.outputs / name for name in ("viewer/index.html", "report.html")]
+    shown = [*(path for path in pages if path.exists()), *sorted((config.outputs / "pictures").glob("*.[jp][pn]g"))]
+    if shown:
         print("Open:", *[store.show(path) for path in shown], sep="\n  ")
     return config.outputs, f"{cli.count(len(made), 'stage')} made, {up_to_date} up to date"
 
