@@ -15,7 +15,6 @@ import hashlib
 import html
 import time
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 from shutil import copyfile
 
@@ -27,6 +26,7 @@ from artatlas import cli, metadata, mosaic, npm, shards, sidecars, store, templa
 from artatlas import thumbnails as thumbs
 from artatlas.config import Config, Viewer
 from artatlas.errors import UserError
+from artatlas.images import n_threads
 from artatlas.layouts import Map, read_maps, rows_of_works
 from artatlas.mosaic import Mosaic
 from artatlas.pyramid import Pyramid, Tiling, dzi, existing, workers
@@ -152,7 +152,7 @@ def build_tiles(
     works: Works, thumbnails: Thumbnails, pictures: np.ndarray, config: Config, work: Path, previous: Path
 ) -> list[Layout]:
     """The pyramids of all layouts, in work/tiles. `thumbnails` are in the order of images.h5."""
-    viewer, threads = config.viewer, _threads(config)
+    viewer, threads = config.viewer, n_threads(config.machine.threads)
     background = ImageColor.getrgb(viewer.background)[:3]
     tiling = Tiling(viewer.tile_px, viewer.overlap, viewer.format, viewer.quality, background)
     cells = Shelf(work / "cells", viewer.cell_px - viewer.gap_px, len(works.ids))
@@ -183,10 +183,6 @@ def build_tiles(
             layout.pyramid.build(pool)
             (work / "tiles" / f"{layout.name}.dzi").write_text(dzi(layout.size, tiling), encoding="utf-8")
     return layouts
-
-
-def _threads(config: Config) -> int:
-    return (cpu_count() or 1) if config.machine.threads == "auto" else config.machine.threads
 
 
 def write_data(
@@ -264,7 +260,7 @@ def main(config: Config) -> tuple[Path, str]:
         pictures = np.empty(len(by_row), object)
         pictures[by_row] = thumbs.export(
             thumbnails, config.viewer.detail_px, config.images.thumbnail_quality, work / "pictures",
-            output / "pictures", _threads(config),
+            output / "pictures", n_threads(config.machine.threads),
         )  # fmt: skip
         layouts = build_tiles(works, thumbnails, pictures, config, work, output / "tiles")
 

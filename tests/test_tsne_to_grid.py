@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import REPO, run_script
+from test_grids import assert_bijection, blobs
 
 import tsne_to_grid
 from artatlas import config, grids, shapes, store
@@ -13,20 +14,6 @@ from artatlas.errors import UserError
 from artatlas.grids import to_unit_square
 
 MAPS = ("maps={content: {content: 1}, both: {content: 1, color: 2}}", "parametric_tsne.map=both")
-
-
-def blobs(n_works, seed=0):
-    """A map as t-SNE draws them: groups of different sizes with empty space between them. (N, 2) float32."""
-    rng = np.random.default_rng(seed)
-    centres, spreads = rng.normal(size=(12, 2)) * 30, rng.uniform(2, 10, 12)
-    group = rng.integers(12, size=n_works)
-    return (centres[group] + rng.normal(size=(n_works, 2)) * spreads[group, None]).astype(np.float32)
-
-
-def assert_bijection(cells, n_works, rows, cols):
-    assert cells.shape == (n_works, 2)
-    assert (cells >= 0).all() and (cells < (rows, cols)).all()
-    assert len(np.unique(cells, axis=0)) == n_works
 
 
 def write_tsne(*overrides, outputs, n_works=60):
