@@ -191,7 +191,7 @@ def dpq(
     queries  : (M,) bool chooses the works whose neighbours are looked at, which makes 100,000 works feasible; all count
                as neighbours
 
-    NaN where all works are equal. Raises ValueError where a cell is off the grid or holds two works.
+    NaN where all works are equally far from one another. Raises ValueError where a cell is off the grid or holds two works.
     """
     flat = np.ravel_multi_index(tuple(np.asarray(cells).T), (rows, cols))
     if len(np.unique(flat)) < len(flat):
@@ -214,7 +214,8 @@ def dpq(
     if not len(ranks) or not of_features[-1]:
         return float("nan")
     gains = [np.maximum(1 - sums / of_features[-1], 0) for sums in (of_grid, of_features)]  # d is d_k of all the others
-    return float(np.linalg.norm(gains[0], p) / np.linalg.norm(gains[1], p))
+    best = np.linalg.norm(gains[1], p)
+    return float(np.linalg.norm(gains[0], p) / best) if best else float("nan")
 
 
 def nearest_label_error(

@@ -161,6 +161,13 @@ def test_dpq_is_its_definition(p):
     assert metrics.dpq(features * 1000 + 50, cells, 6, 7, p) == pytest.approx(expected, abs=1e-4)  # no units
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_works", [1, 2])
+def test_dpq_of_works_that_cannot_be_told_apart_by_distance_is_nan(n_works):
+    cells = np.column_stack((np.arange(n_works), np.zeros(n_works, int)))
+    assert np.isnan(metrics.dpq(cells.astype(np.float32), cells, 2, 1))
+
+
 def test_dpq_is_one_for_a_grid_that_is_its_features_and_low_for_a_random_one():
     cells = np.indices((30, 40)).reshape(2, -1).T
     assert metrics.dpq(cells.astype(np.float32), cells, 30, 40) == pytest.approx(1)
