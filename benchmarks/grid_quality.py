@@ -30,7 +30,6 @@ from common import header
 
 from artatlas import config, grids, metrics, shapes, sources, store, swaps
 
-PASSES = (500, 2000, 8000)
 LAP_WORKS = 2500  # more take the short cut of `optimum`, which needs a full rectangle
 OPTIMUM_WORKS = 10_000
 LAS_WORKS = 1300  # 100 assignments of all works
@@ -204,7 +203,7 @@ def run(method, *arguments):
     return result
 
 
-def compare(name, coordinates, features):
+def compare(name, coordinates, features, all_passes):
     """Prints one table."""
     positions = grids.to_unit_square(coordinates)
     n_works = len(positions)
@@ -214,7 +213,7 @@ def compare(name, coordinates, features):
     if n_works <= LAP_WORKS:
         methods["lap"] = lap
     swaps.EXACT_CELLS = 1  # what the swaps do is asked, not when they are left out
-    methods |= {f"swaps, {passes} passes": annealed(passes) for passes in PASSES}
+    methods |= {f"swaps, {passes} passes": annealed(passes) for passes in all_passes}
     methods |= {"FLAS": flas(0.93), "FLAS, slow": flas(0.99)}
     if features is not None and n_works <= LAS_WORKS:
         methods["LAS"] = las(None)
@@ -245,20 +244,21 @@ def main():
     parser.add_argument("--features", type=Path, help="(N, D)")
     parser.add_argument("--works", type=int, default=10_000)
     parser.add_argument("--shapes", nargs="+", choices=DRAWN, default=list(DRAWN))
+    parser.add_argument("--passes", type=int, nargs="+", default=[500, 2000, 8000], help="of swaps")
     parser.add_argument("--seed", type=int, default=1, help="of drawn maps; the settings were chosen on 0")
     options = parser.parse_args()
     print(header("numpy", "scipy", "rasterfairy", "vc-flas"))
     if options.data == "drawn":
         for shape in options.shapes:
-            compare(shape, DRAWN[shape](options.works, np.random.default_rng(options.seed)), None)
+            compare(shape, DRAWN[shape](options.works, np.random.default_rng(options.seed)), None, options.passes)
     elif options.data == "file":
         features = np.load(options.features) if options.features else None
-        compare(options.map.stem, np.load(options.map), features)
+        compare(options.map.stem, np.load(options.map), features, options.passes)
     elif options.data == "colours":
         from openTSNE import TSNE
 
         colours = np.random.default_rng(0).random((1024, 3)).astype(np.float32)
-        compare("RGB colours", np.asarray(TSNE(random_state=0).fit(colours)), colours)
+        compare("RGB colours", np.asarray(TSNE(random_state=0).fit(colours)), colours, options.passes)
     else:
         settings = config.load(options.config)
         with store.open_output(settings, "tsne") as h5:
@@ -266,7 +266,7 @@ def main():
             maps = {name: h5[f"{name}/coordinates"][:] for name in options.maps or settings.maps}
         for name, coordinates in maps.items():
             features, _ = sources.read_features(settings, ids, settings.maps[name], settings.tsne.scaling)
-            compare(name, coordinates, features)
+            compare(name, coordinates, features, options.passes)
 
 
 if __name__ == "__main__":
