@@ -168,4 +168,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, add_arguments)
+    cli.run(main, __doc__, add_arguments, only_reads=lambda options: bool(options["query"]))

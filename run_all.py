@@ -9,13 +9,14 @@ Cost    the sum of the stages; under 5 s when nothing has changed
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from artatlas import cli, collection, store
+from artatlas import cli, collection, lock, stopping, store
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.stages import BY_NAME, STAGES, TOGETHER, Stage
@@ -50,16 +51,37 @@ def script_for(stage: Stage, is_due: Callable[[Stage], bool]) -> tuple[str, tupl
     return stage.script, (stage.name,)
 
 
+def ended_by(code: int) -> str:
+    """In words: a stage that was killed, or stopped by somebody else, has said nothing itself."""
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGKILL:
+        return "was killed (signal 9), on Linux most often because the memory was full. Close other programs"
+    return f"was ended by signal {number}. See what sent it"
+
+
 def run_script(config: Config, script: str) -> str:
-    """Runs one script to its end and returns its closing line; progress and errors go to our own stderr."""
+    """Runs one script to its end and returns its closing line; progress and errors go to our own stderr.
+
+    The script takes part in our lock, and where we are told to stop it is told too, and waited for.
+    """
     command = [sys.executable, str(FOLDER / script), *config.flags]
-    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, encoding="utf-8", pass_fds=lock.descriptors()
+    ) as process:
+        try:
+            told, _ = process.communicate()
+        except stopping.Stopped as stopped:
+            process.send_signal(stopped.number)
+            process.communicate()
+            raise
     if process.returncode:
+        again = f"run: {config.command('run_all.py')} (finished stages are kept)"
+        if process.returncode < 0 or process.returncode > 128:
+            raise UserError(f"{script} {ended_by(process.returncode)}. Then {again}")
         raise UserError(
-            f"{script} stopped with exit code {process.returncode}; what it said stands above. Mend that, then"
-            f" run: {config.command('run_all.py')} (finished stages are kept)"
+            f"{script} stopped with exit code {process.returncode}; what it said stands above. Mend that, then {again}"
         )
-    return process.stdout.strip().splitlines()[-1]
+    return told.strip().splitlines()[-1]
 
 
 def main(config: Config, start: str | None = None, only: list[str] | None = None) -> tuple[Path, str]:

@@ -6,11 +6,12 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from artatlas import config as config_module
-from artatlas import store
+from artatlas import lock, stopping, store
 from artatlas.errors import UserError
 
 
@@ -18,23 +19,28 @@ def run(
     main: Callable[..., tuple[Path, str]],
     doc: str | None,
     add_arguments: Callable[[argparse.ArgumentParser], Any] | None = None,
+    only_reads: Callable[[dict[str, Any]], bool] = lambda options: False,
 ) -> None:
     """Parses the command line, runs `main(config, **extra arguments)` and prints its summary. Never returns.
 
-    Exit codes: 0 done; 2 a mistake the user can fix (told on stderr, no traceback); 130 interrupted; 1 our bug.
+    The outputs folder is locked meanwhile, unless `only_reads(extra arguments)`.
+
+    Exit codes: 0 done; 2 a mistake the user can fix (told on stderr, no traceback); 1 our bug; 130, 143, 129 stopped by
+    Ctrl-C, `kill`, a closed terminal.
     """
-    start = time.perf_counter()
-    options = vars(_parser(doc, add_arguments).parse_args())
-    file, overrides = options.pop("config"), tuple(options.pop("set"))
+    start, listener = time.perf_counter(), stopping.Listener()
     try:
-        path, summary = main(config_module.load(file, overrides), **options)
+        options = vars(_parser(doc, add_arguments).parse_args())
+        config = config_module.load(options.pop("config"), tuple(options.pop("set")))
+        listener.outputs = config.outputs
+        with nullcontext() if only_reads(options) else lock.hold(config.outputs):
+            path, summary = main(config, **options)
     except UserError as error:
         for message in error.messages:
             print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped: finished outputs are kept; run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
+    except stopping.Stopped as stopped:
+        listener.end(stopped.number)
     print(f"{store.show(path)}: {summary}, {duration(time.perf_counter() - start)}")
     sys.exit(0)
 

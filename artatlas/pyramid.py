@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -145,7 +146,8 @@ def workers(processes: int, n_blocks: int) -> Executor:
 
 
 def _end_with_parent() -> None:
-    """Else a process whose parent was killed waits for work for ever."""
+    """Else a process whose parent was killed waits for work for ever. Ctrl-C is for the parent to deal with."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait() -> None:
         if parent := parent_process():
