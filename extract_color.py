@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artatlas import cli, shards, store
+from artatlas import cli, reuse, shards, store
 from artatlas.color import histograms
 from artatlas.config import Config
 
@@ -21,7 +21,7 @@ BATCH = 64  # works at a time: 10 MB of pixels
 
 def main(config: Config) -> tuple[Path, str]:
     # 1. Read
-    settings = config.color
+    settings, output = config.color, config.outputs / "color.h5"
     with store.open_output(config, "images") as images:
         image_ids = store.read_ids(images)
         inputs = {"images": str(images.attrs["fingerprint"])}
@@ -30,19 +30,28 @@ def main(config: Config) -> tuple[Path, str]:
         # 2. Compute
         start = time.perf_counter()
         embeddings = np.empty((len(image_ids), settings.bins**3), np.float32)
-        with cli.progress(total=len(image_ids), desc="color") as bar:
-            for rows in shards.slices(len(image_ids), BATCH):
-                embeddings[rows] = histograms(images["pixels"][rows], settings.space, settings.bins, settings.transform)
-                bar.update(rows.stop - rows.start)
-        rate = len(image_ids) / (time.perf_counter() - start)
+        digests, fingerprint = reuse.read_digests(images), store.fingerprint("color", recipe, inputs)
+        with reuse.opened(output, "color") as h5:
+            earlier = reuse.earlier(h5, output, recipe, fingerprint)
+            known = earlier.known(digests)
+            if (known >= 0).any():
+                embeddings[known >= 0] = earlier.read(known[known >= 0])
+        new = np.flatnonzero(known < 0)
+        with cli.progress(total=len(new), desc="color") as bar:
+            for some in shards.slices(len(new), BATCH):
+                pixels = store.take(images["pixels"], new[some])
+                embeddings[new[some]] = histograms(pixels, settings.space, settings.bins, settings.transform)
+                bar.update(len(pixels))
+        rate = len(new) / (time.perf_counter() - start)
 
     # 3. Write
-    output = config.outputs / "color.h5"
     with store.create(output, "color", recipe, inputs) as h5:
         store.write_ids(h5, image_ids)
         h5["embeddings"] = embeddings
+        reuse.write_digests(h5, digests)
     cells = f"{settings.bins}^3 cells of {settings.space.upper()}"
-    return output, f"{cli.count(len(image_ids), 'work')}, {cells} at {rate:,.0f} works/s"
+    taken = f"{len(known) - len(new):,} taken over from before, " if len(new) < len(known) else ""
+    return output, f"{cli.count(len(image_ids), 'work')}, {taken}{cells} at {rate:,.0f} works/s"
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
 Reads   paths.images, a folder walked to any depth, and paths.metadata, a CSV or null
 Writes  outputs/images.h5: image_ids, pixels (what the network sees), thumbnails (JPEG), width, height, duplicate_of,
-        metadata/<column>; skipped/image_ids and skipped/reason, the files that gave no picture; file_sha256,
-        file_bytes and file_mtime_ns of both, to see later whether the folder has changed
-Run     python prepare_images.py
+        digest (of all that later stages see of a picture), metadata/<column>; skipped/image_ids and skipped/reason, the
+        files that gave no picture; file_sha256, file_bytes and file_mtime_ns of both, to see later what has changed
+Run     python prepare_images.py [--retry-skipped]        settings: images
 Cost    a core does 120 works/s at 0.2 megapixels (JPEG), 40 at 2, 13 at 12; 0.5 GB of memory for 20,000 works as for
         any number, unless single pictures are huge; 170 KB of disk a work, twice that while it runs
 
-Work is kept in shards: a run that was stopped goes on where it was and ends in the same bytes.
+Work is kept in shards: a run that was stopped goes on where it was and ends in the same bytes. So does one after files
+were added, changed or removed: rows of files with the size and time of before are taken from the images.h5 that is
+there, and so are the reasons of those that were skipped, unless --retry-skipped asks to try them again. Where nothing
+has changed, all is decoded again.
 """
 
+import argparse
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -19,8 +23,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from artatlas import cli, collection, images, metadata, shards, store
-from artatlas.collection import File, Outcome
+from artatlas import cli, collection, images, metadata, reuse, shards, store
+from artatlas.collection import Earlier, File, Outcome
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.images import Decoded, Unreadable
@@ -33,13 +37,21 @@ def shard_slices(n_files: int, network_px: int) -> list[slice]:
     return shards.slices(n_files, min(shards.ROWS, max(1, SHARD_BYTES // (network_px**2 * 3))))
 
 
-def results(files: list[File], config: Config) -> Iterator[Decoded | Unreadable]:
-    """One result per file, in order, decoded in parallel."""
-    decoded = images.decode_all(
-        (file.path for file in files if not file.problem), config.images, config.machine.threads
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--retry-skipped", action="store_true", help="tries files again that gave no picture")
+
+
+def results(files: list[File], earlier: Earlier, config: Config) -> Iterator[Decoded | Unreadable]:
+    """One result per file, in order: of the earlier run, or decoded in parallel."""
+    new = (file.path for file in files if not file.problem and not earlier.knows(file))
+    decoded = images.decode_all(new, config.images, config.machine.threads)
     for file in files:
-        yield Unreadable(file.problem) if file.problem else next(decoded)
+        if file.problem:
+            yield Unreadable(file.problem)
+        elif earlier.knows(file):
+            yield earlier.read(file) or next(images.decode_all([file.path], config.images, 1))
+        else:
+            yield next(decoded)
 
 
 def pack(found: list[Decoded | Unreadable], network_px: int) -> dict[str, np.ndarray]:
@@ -59,21 +71,25 @@ def pack(found: list[Decoded | Unreadable], network_px: int) -> dict[str, np.nda
     }
 
 
-def decode_shards(files: list[File], folder: Path, config: Config) -> tuple[list[Path], int]:
-    """Decodes into the shards that are not there yet; returns the paths of all, and how many files were decoded."""
+def decode_shards(files: list[File], folder: Path, config: Config, retry_skipped: bool) -> tuple[list[Path], int, int]:
+    """Fills the shards that are not there yet; returns the paths of all, how many files were decoded for that, and how
+    many rows of an earlier run were taken over."""
     slices = shard_slices(len(files), config.images.network_px)
     paths = [folder / f"{rows.start:09d}.npz" for rows in slices]
     missing = [(path, rows) for path, rows in zip(paths, slices, strict=True) if not path.exists()]
     wanted = [file for _, rows in missing for file in files[rows]]
-    stream = results(wanted, config)  # one for all shards: threads go on while a shard is written
-    with cli.progress(total=len(wanted), desc="decoding") as bar:
-        for path, rows in missing:
-            found = []
-            for result in islice(stream, rows.stop - rows.start):
-                found.append(result)
-                bar.update()
-            shards.save_arrays(path, **pack(found, config.images.network_px))
-    return paths, len(wanted)
+    with reuse.opened(config.outputs / "images.h5", "images") as h5:
+        earlier = Earlier(h5, config, retry_skipped)
+        n_known = sum(earlier.knows(file) for file in wanted)
+        stream = results(wanted, earlier, config)  # one for all shards: threads go on while a shard is written
+        with cli.progress(total=len(wanted), desc="decoding") as bar:
+            for path, rows in missing:
+                found = []
+                for result in islice(stream, rows.stop - rows.start):
+                    found.append(result)
+                    bar.update()
+                shards.save_arrays(path, **pack(found, config.images.network_px))
+    return paths, len(wanted) - n_known, n_known
 
 
 def join_shards(paths: list[Path]) -> dict[str, np.ndarray]:
@@ -128,15 +144,18 @@ def summarise(n_works: int, n_skipped: int, n_duplicates: int) -> str:
     return cli.count(n_works, "work") + (f" ({', '.join(notes)})" if notes else "")
 
 
-def main(config: Config) -> tuple[Path, str]:
+def main(config: Config, retry_skipped: bool = False) -> tuple[Path, str]:
     # 1. Read
     files = collection.find(config)
     table = metadata.read(config)
 
     # 2. Compute
     output, folder = config.outputs / "images.h5", shard_folder(files, config)
+    if retry_skipped:  # a stopped run may have skipped them in its shards
+        shards.remove(folder)
+        folder.mkdir()
     began = time.perf_counter()
-    paths, n_decoded = decode_shards(files, folder, config)
+    paths, n_decoded, n_known = decode_shards(files, folder, config, retry_skipped)
     rate = n_decoded / (time.perf_counter() - began)
     found = join_shards(paths)
     outcomes = list(map(Outcome, files, found["sha256"].tolist(), found["reason"].tolist()))
@@ -157,6 +176,7 @@ def main(config: Config) -> tuple[Path, str]:
         collection.write(h5, works)
         write_pictures(h5, paths, len(works), config.images.network_px)
         h5["width"], h5["height"] = found["size"].T
+        reuse.write_digests(h5, found["digest"])
         h5.create_dataset("duplicate_of", data=np.array(duplicate_of, object), dtype=store.TEXT)
         group = h5.create_group("metadata")
         for name, values in columns.items():
@@ -166,9 +186,11 @@ def main(config: Config) -> tuple[Path, str]:
         h5.attrs["metadata_sha256"] = table.sha256
     shards.remove(folder)
     summary = summarise(len(works), len(skipped), sum(map(bool, duplicate_of)))
+    if n_known:
+        summary += f", {n_known:,} files taken over from before"
     threads = cli.count(images.n_threads(config.machine.threads), "thread")
     return output, f"{summary}, {rate:,.0f} works/s on {threads}" if n_decoded else summary
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, add_arguments)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from artatlas import cli, images, metadata, store
 from artatlas.config import DEFAULT_FILE, Config
 from artatlas.errors import UserError
+from artatlas.images import Decoded, Unreadable
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
 SAMPLE = DEFAULT_FILE.parent / "data" / "collection"  # what data/paint_collection.py paints
@@ -160,6 +162,51 @@ def why_changed(config: Config) -> str | None:
     path = store.show(config.outputs / "images.h5")
     run = f"Run: {config.command('prepare_images.py')}"
     return f"{path} was made from other files: {', '.join(parts)}. {run}" if parts else None
+
+
+class Earlier:
+    """What an earlier images.h5 tells of the files that have not changed since, so that they need not be decoded."""
+
+    def __init__(self, h5: h5py.File | None, config: Config, retry_skipped: bool) -> None:
+        """`h5` is what `reuse.opened` gives; of no use where it was decoded in another way, or is all up to date."""
+        self._h5, self._known, self._digests = h5, {}, np.empty(0, object)
+        try:
+            if h5 is None or "digest" not in h5 or _decoding(json.loads(h5.attrs["recipe"])["settings"]) != _decoding(
+                config.settings(("images",))
+            ) or not (retry_skipped or store.why_stale(config, "images") or why_changed(config)):
+                return  # fmt: skip
+            known = _known_files(h5)
+            self._row_of = {image_id: row for row, image_id in enumerate(store.read_ids(h5))}
+            self._digests = h5["digest"].asstr()[:]
+        except store.DAMAGED:
+            return  # it is damaged, and about to be replaced
+        if retry_skipped:
+            known = {image_id: file for image_id, file in known.items() if image_id in self._row_of}
+        self._known = known
+
+    def knows(self, file: File) -> bool:
+        """Whether it has the size and the time of before, as `why_changed` judges."""
+        size, mtime_ns, sha256, _ = self._known.get(file.image_id, (-1, -1, "", ""))
+        return not file.problem and bool(sha256) and (file.bytes, file.mtime_ns) == (size, mtime_ns)
+
+    def read(self, file: File) -> Decoded | Unreadable | None:
+        """What became of a file that it `knows`, or None where what is stored is damaged."""
+        _, _, sha256, reason = self._known[file.image_id]
+        if reason:
+            return Unreadable(reason, sha256)
+        assert self._h5 is not None
+        row, h5 = self._row_of[file.image_id], self._h5
+        try:
+            pixels, thumbnail = h5["pixels"][row], h5["thumbnails"][row].tobytes()
+            work = Decoded(pixels, thumbnail, int(h5["width"][row]), int(h5["height"][row]), sha256)
+        except store.DAMAGED:
+            return None
+        return work if work.digest() == self._digests[row] else None  # else a bit has changed on the disk
+
+
+def _decoding(settings: dict[str, dict]) -> dict[str, Any]:
+    """The settings that decide what a file becomes, without those of the metadata."""
+    return {key: value for key, value in settings["images"].items() if key not in ("filename_column", "path_pattern")}
 
 
 def _known_files(h5: h5py.File) -> dict[str, tuple[int, int, str, str]]:

@@ -257,6 +257,7 @@ class Viewer(_Section):
 class Machine(_Section):
     threads: Count | Literal["auto"]
     batch_size: Count
+    keep_vectors_gb: Annotated[float, Field(ge=0)]
 
 
 class Config(_Section):

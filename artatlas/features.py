@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import cli, shards, store, vgg, weights
+from artatlas import cli, reuse, shards, store, vgg, weights
 from artatlas.config import Config, Content, Style
 from artatlas.reduce import fit_pca
+from artatlas.reuse import Earlier
 from artatlas.weights import Weights
 
 SEED = 0  # of the PCA's random start; the result does not depend on it beyond rounding
@@ -32,8 +34,10 @@ class Vectors:
     network: str  # vgg16 | vgg19
     recipe: dict[str, Any]
     inputs: dict[str, str]
-    folder: Path  # of the shards, removed once the stage's file is written
+    digests: np.ndarray  # (N,) str, of the pictures; "" where images.h5 does not tell
+    folder: Path  # of the shards, removed once the stage's file is written, or kept
     paths: list[Path]  # joined, (N, P) float32
+    earlier: Earlier  # vectors that need not be computed
 
     def blocks(self) -> Iterator[np.ndarray]:
         """One pass over all rows, (B, P) at a time."""
@@ -58,16 +62,19 @@ def extract(config: Config, stages: list[str]) -> tuple[dict[str, Vectors], str]
     Raises UserError where a layer or the weights are not to be had, or images.h5 is not there or out of date.
     """
     networks = {stage: _network(config, stage) for stage in stages}
-    with store.open_output(config, "images") as images:
+    with store.open_output(config, "images") as images, ExitStack() as files:
         tf = vgg.start_tensorflow(config)
         precision = vgg.resolve_precision(config.vgg.precision, tf)
         inputs = {"images": str(images.attrs["fingerprint"])}
-        image_ids = store.read_ids(images)
+        image_ids, digests = store.read_ids(images), reuse.read_digests(images)
         found: dict[str, Vectors] = {}
         for stage, network in networks.items():
             recipe = {"settings": config.settings(("vgg", stage)), **vgg.provenance(network, precision)}
-            folder = shards.folder_for(config.outputs / f"{stage}.h5", store.fingerprint(stage, recipe, inputs))
-            found[stage] = Vectors(stage, image_ids, network.network, recipe, inputs, folder, [])
+            output, fingerprint = config.outputs / f"{stage}.h5", store.fingerprint(stage, recipe, inputs)
+            h5 = files.enter_context(reuse.opened(output, stage))
+            earlier = reuse.earlier(h5, output, recipe, fingerprint)
+            folder = shards.folder_for(output, fingerprint)
+            found[stage] = Vectors(stage, image_ids, network.network, recipe, inputs, digests, folder, [], earlier)
         for notice in dict.fromkeys(network.notice for network in networks.values() if network.notice):
             cli.notice(notice)
         # Content from a dense layer reads a file of weights with the top, style one without: these are two passes.
@@ -95,16 +102,18 @@ def _network(config: Config, stage: str) -> Weights:
 @dataclass
 class _Speed:
     works: int = 0  # that the network looked at
+    known: int = 0  # rows of vectors that were taken from an earlier run
     seconds: float = 0.0
     waited: float = 0.0  # seconds of them without input
 
     def phrase(self, precision: str, device: str) -> str:
         """For the closing line, where a resumed run counts only what it computed itself."""
+        taken = f"{self.known:,} rows of an earlier run taken over; " if self.known else ""
         if not self.works:
-            return f"all there from a stopped run ({precision}, {device})"
+            return f"{taken}nothing left for the network ({precision}, {device})"
         rate = self.works / self.seconds
         return (
-            f"at {rate:.{0 if rate >= 10 else 1}f} works/s ({precision}, {device},"
+            f"{taken}at {rate:.{0 if rate >= 10 else 1}f} works/s ({precision}, {device},"
             f" {self.waited / self.seconds:.0%} of the time waiting for input)"
         )
 
@@ -119,11 +128,27 @@ def _forward(
     forward = vgg.build(network, every_head, precision, config.images.network_px, tf)
     batches = vgg.Batches(images["pixels"], config.machine.batch_size)
 
-    def vectors(rows: slice) -> Iterator[list[np.ndarray]]:
+    def looked_at(rows: np.ndarray) -> Iterator[list[np.ndarray]]:
         for batch in batches.read(rows):
             outputs = iter(forward(batch))
             speed.works += len(batch)
             yield [np.hstack([next(outputs) for _ in range(count)]) for count in counts]  # (B, P) per source
+
+    def vectors(rows: slice) -> Iterator[list[np.ndarray]]:
+        every = np.arange(rows.start, rows.stop)
+        known = [source.earlier.known(source.digests[rows]) for source in sources]  # (B,) rows, -1 for none
+        new = np.any([of_source < 0 for of_source in known], axis=0)
+        if new.all():
+            yield from looked_at(every)
+            return
+        speed.known += int((~new).sum()) * len(sources)
+        blocks = [[source.earlier.read(of_source[~new])] for source, of_source in zip(sources, known, strict=True)]
+        for computed in looked_at(every[new]):
+            for of_source, block in zip(blocks, computed, strict=True):
+                of_source.append(block)
+        # The rows that were known come first there; each goes back to its place.
+        places = np.argsort(np.concatenate([np.flatnonzero(~new), np.flatnonzero(new)]))
+        yield [np.concatenate(of_source)[places] for of_source in blocks]
 
     start = time.perf_counter()
     folders = [source.folder for source in sources]
@@ -172,7 +197,9 @@ def _write(config: Config, vectors: Vectors, embeddings: np.ndarray, pca: Any) -
     with store.create(path, vectors.stage, vectors.recipe, vectors.inputs) as h5:
         store.write_ids(h5, vectors.image_ids)
         h5["embeddings"] = embeddings
+        reuse.write_digests(h5, vectors.digests)
         if pca:
             store.write_pca(h5, pca)
-    shards.remove(vectors.folder)
+    budget = config.machine.keep_vectors_gb * 1e9 if pca else 0  # without PCA they stand in the file
+    reuse.keep(vectors.folder, reuse.vectors_folder(path, vectors.recipe), vectors.digests, budget)
     return path

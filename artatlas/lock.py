@@ -96,8 +96,8 @@ def _acquire(path: Path) -> int:
         if holder.get("host", socket.gethostname()) != socket.gethostname():
             os.close(descriptor)
             raise UserError(
-                f"{path}: says that {_described(holder)} is at work in this folder. Where that run has ended, remove the"
-                f" file: rm {path}"
+                f"{path}: says that {_described(holder)} is at work in this folder. Where that run has ended, remove"
+                f" the file: rm {path}"
             )
         try:
             if os.path.samestat(os.fstat(descriptor), path.stat()):

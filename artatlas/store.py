@@ -22,6 +22,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from artatlas import __version__
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.reduce import Pca
@@ -29,6 +30,8 @@ from artatlas.stages import BY_NAME
 
 SCHEMA_VERSION = 1
 TEXT = h5py.string_dtype("utf-8")
+# What reading a damaged or foreign HDF5 file raises, found by flipping bits and by tests/test_hostile.py.
+DAMAGED = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError)
 _CHECK_BYTES = 8 << 20  # how much of a dataset is looked at in one go when it is checked
 
 # What each stage's file must hold: dataset -> (shape, numpy kind). A letter in a shape is a length that must be the
@@ -134,7 +137,7 @@ def create(
             h5.attrs["inputs"] = json.dumps(inputs, sort_keys=True)
             h5.attrs["fingerprint"] = fingerprint(stage, recipe, inputs, identity)
             h5.attrs["created"] = _now()
-            h5.attrs["versions"] = json.dumps(_versions(), sort_keys=True)
+            h5.attrs["versions"] = json.dumps(versions(), sort_keys=True)
         replace(temporary, path)
     except OSError as error:
         # h5py reports a full disk as an OSError without errno, so the words have to do.
@@ -196,7 +199,7 @@ def create_folder(
         yield temporary
         attributes = {
             "stage": stage, "schema_version": SCHEMA_VERSION, "recipe": recipe, "inputs": inputs,
-            "fingerprint": fingerprint(stage, recipe, inputs), "created": _now(), "versions": _versions(),
+            "fingerprint": fingerprint(stage, recipe, inputs), "created": _now(), "versions": versions(),
         }  # fmt: skip
         (temporary / "recipe.json").write_text(json.dumps(attributes, indent=1, sort_keys=True), encoding="utf-8")
         shutil.rmtree(old, ignore_errors=True)
@@ -371,6 +374,14 @@ def rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.fromiter((row[image_id] for image_id in wanted), dtype=np.int64, count=len(wanted))
 
 
+def take(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """dataset[rows] for rows (M,) in any order, M at least 1; HDF5 reads a slice much faster than a selection."""
+    first, last = int(rows.min()), int(rows.max()) + 1
+    if last - first <= 2 * len(rows):
+        return dataset[first:last][rows - first]
+    return np.stack([dataset[row] for row in rows])
+
+
 def _check_schema(h5: h5py.File, stage: str) -> None:
     lengths: dict[str, int] = {}
     for pattern, (shape, kind) in SCHEMAS[stage].items():
@@ -408,9 +419,9 @@ def _now() -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of what took part, for information; importing nothing."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "artatlas": __version__}
     for package in ("numpy", "h5py", "pillow", "tensorflow", "tensorflow-cpu", "keras", "openTSNE", "scikit-learn",
                     "faiss-cpu"):  # fmt: skip
         try:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from artatlas import store
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.weights import Weights
@@ -225,18 +226,19 @@ class Batches:
         self._pixels, self._batch_size = pixels, batch_size
         self.waited = 0.0  # seconds that the caller had to wait for pixels
 
-    def read(self, rows: slice) -> Iterator[np.ndarray]:
-        """Yields (B, S, S, 3) uint8 for a slice of rows, in order."""
+    def read(self, rows: slice | np.ndarray) -> Iterator[np.ndarray]:
+        """Yields (B, S, S, 3) uint8 for some rows, a slice or (M,) ascending, in order."""
+        rows = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
         def load(start: int) -> np.ndarray:
-            return self._pixels[start : min(start + self._batch_size, rows.stop)]
+            return store.take(self._pixels, rows[start : start + self._batch_size])
 
         with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(load, rows.start)
-            for start in range(rows.start, rows.stop, self._batch_size):
+            ahead = reader.submit(load, 0)
+            for start in range(0, len(rows), self._batch_size):
                 began = time.perf_counter()
                 batch = ahead.result()
                 self.waited += time.perf_counter() - began
-                if start + self._batch_size < rows.stop:
+                if start + self._batch_size < len(rows):
                     ahead = reader.submit(load, start + self._batch_size)
                 yield batch

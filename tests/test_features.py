@@ -52,7 +52,9 @@ def test_one_pass_gives_the_bytes_of_two(painted, finished, tmp_path, count_forw
     for file in ("content.h5", "style.h5"):
         assert (together.outputs / file).read_bytes() == (apart.outputs / file).read_bytes(), file
     assert "content.h5 with 64 works" in summary and "of the time waiting for input" in summary
-    assert sorted(path.name for path in together.outputs.iterdir()) == ["content.h5", "images.h5", "style.h5"]
+    assert sorted(path.name for path in together.outputs.iterdir()) == [
+        "content.h5", "images.h5", "style.h5", "vectors",
+    ]  # fmt: skip
 
 
 def test_any_of_the_three_goes_on_where_another_stopped(painted, finished, tmp_path, count_forwards, monkeypatch):
