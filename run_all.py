@@ -5,6 +5,7 @@ Writes  everything below outputs/
 Run     python run_all.py                     skips every stage whose settings and inputs have not changed
         python run_all.py --from tsne         does tsne and all that follow again
         python run_all.py --only tsne grid    does just these, again
+        python run_all.py --plan              tells what would run, and the disk, memory and time that it takes
 Cost    the sum of the stages; under 5 s when nothing has changed
 """
 
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from artatlas import cli, collection, lock, stopping, store
+from artatlas import cli, collection, lock, plans, stopping, store
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.stages import BY_NAME, STAGES, TOGETHER, Stage
@@ -28,6 +29,9 @@ NAMES = [stage.name for stage in STAGES]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--from", dest="start", choices=NAMES, help="do this stage and all later ones again")
+    parser.add_argument(
+        "--plan", action="store_true", help="runs nothing; tells what would run, and the disk, memory and time it takes"
+    )
     choice.add_argument("--only", nargs="+", choices=NAMES, help="do only these stages, again")
 
 
@@ -84,10 +88,32 @@ def run_script(config: Config, script: str) -> str:
     return told.strip().splitlines()[-1]
 
 
-def main(config: Config, start: str | None = None, only: list[str] | None = None) -> tuple[Path, str]:
+def expected(is_due: Callable[[Stage], bool], only: list[str] | None) -> list[Stage]:
+    """The stages that will run: those that are due now, and what may be made from them."""
+    due: list[Stage] = []
+    for stage in STAGES:
+        follows = not only and bool({each.name for each in due} & {*stage.reads})
+        if follows or is_due(stage):
+            due.append(stage)
+    return due
+
+
+def show_plan(config: Config, due: list[Stage]) -> tuple[Path, str]:
+    print(*plans.table(config, due, STAGES), sep="\n")
+    rest = f"{len(STAGES) - len(due)} up to date; nothing was run"
+    return config.outputs, f"{cli.count(len(due), 'stage')} to make, {rest}"
+
+
+def main(
+    config: Config, start: str | None = None, only: list[str] | None = None, plan: bool = False
+) -> tuple[Path, str]:
     def is_due(stage: Stage) -> bool:
         return why(config, stage, start, only) is not None
 
+    due = expected(is_due, only)
+    if plan:
+        return show_plan(config, due)
+    plans.check(config, due)
     made: set[str] = set()
     lines = []
     for stage in STAGES:
@@ -115,4 +141,4 @@ def main(config: Config, start: str | None = None, only: list[str] | None = None
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, add_arguments)
+    cli.run(main, __doc__, add_arguments, only_reads=lambda options: options["plan"])

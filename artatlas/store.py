@@ -22,7 +22,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import __version__
+from artatlas import __version__, integrity
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.reduce import Pca
@@ -31,7 +31,9 @@ from artatlas.stages import BY_NAME
 SCHEMA_VERSION = 1
 TEXT = h5py.string_dtype("utf-8")
 # What reading a damaged or foreign HDF5 file raises, found by flipping bits and by tests/test_hostile.py.
-DAMAGED = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError)
+DAMAGED = (
+    OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError,
+)  # fmt: skip
 _CHECK_BYTES = 8 << 20  # how much of a dataset is looked at in one go when it is checked
 
 # What each stage's file must hold: dataset -> (shape, numpy kind). A letter in a shape is a length that must be the
@@ -128,7 +130,7 @@ def create(
     temporary = path.with_name(f".{path.name}.tmp")  # one fixed name, so that a killed run leaves at most one behind
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(temporary, "w") as h5:
+        with h5py.File(temporary, "w", userblock_size=integrity.BLOCK) as h5:
             yield h5
             _check_schema(h5, stage)
             h5.attrs["stage"] = stage
@@ -138,6 +140,7 @@ def create(
             h5.attrs["fingerprint"] = fingerprint(stage, recipe, inputs, identity)
             h5.attrs["created"] = _now()
             h5.attrs["versions"] = json.dumps(versions(), sort_keys=True)
+        integrity.seal(temporary)
         replace(temporary, path)
     except OSError as error:
         # h5py reports a full disk as an OSError without errno, so the words have to do.
@@ -306,14 +309,41 @@ def why_stale(config: Config, name: str) -> str | None:
 def _read_attributes(path: Path, run: str) -> dict[str, Any]:
     try:
         if path.is_dir():
-            return json.loads((path / "recipe.json").read_text(encoding="utf-8"))
+            found = json.loads((path / "recipe.json").read_text(encoding="utf-8"))
+            _check_attributes(found)
+            return found
+        if reason := integrity.why_broken(path):
+            raise UserError(f"{show(path)} cannot be read ({reason}). {run}")
+        if reason := integrity.why_unsafe(path):
+            raise UserError(f"{show(path)} was not written by artatlas ({reason}). Move it away. {run}")
         with h5py.File(path, "r") as h5:
             found = dict(h5.attrs)
-        return {**found, "recipe": json.loads(found["recipe"]), "inputs": json.loads(found["inputs"])}
+            found |= {"recipe": json.loads(found["recipe"]), "inputs": json.loads(found["inputs"])}
+            _check_attributes(found)
+            if found["schema_version"] == SCHEMA_VERSION and found["stage"] in SCHEMAS:
+                reason = _why_schema(h5, found["stage"])
+                if reason:
+                    raise UserError(f"{show(path)} is not whole ({reason}). {run}")
+        return found
     except OSError as error:
-        raise UserError(f"{show(path)} cannot be read ({str(error).splitlines()[0]}). {run}") from None
-    except (KeyError, ValueError):
+        words = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{show(path)} cannot be read ({words[0]}). {run}") from None
+    except DAMAGED:
         raise UserError(f"{show(path)} was not written by artatlas. Move it away. {run}") from None
+
+
+def _check_attributes(found: dict[str, Any]) -> None:
+    """Raises KeyError or TypeError where the root attributes of an output are not what `create` writes."""
+    for name, kind in (("stage", str), ("schema_version", (int, np.integer)), ("fingerprint", str), ("recipe", dict),
+                       ("inputs", dict)):  # fmt: skip
+        if not isinstance(found[name], kind):
+            raise TypeError(name)
+    if not isinstance(found["recipe"].get("settings", {}), dict):
+        raise TypeError("settings")
+    for upstream, made_from in found["inputs"].items():
+        if not isinstance(made_from, str):
+            raise TypeError(upstream)
+        BY_NAME[upstream]  # KeyError for what is no stage
 
 
 def _changed_setting(old: dict, new: dict, prefix: str = "") -> tuple[str, str, str] | None:
@@ -382,7 +412,8 @@ def take(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
     return np.stack([dataset[row] for row in rows])
 
 
-def _check_schema(h5: h5py.File, stage: str) -> None:
+def _check_schema(h5: h5py.File, stage: str, values: bool = True) -> None:
+    """Raises ValueError where a file breaks the schema of a stage; with `values` also where numbers are not finite."""
     lengths: dict[str, int] = {}
     for pattern, (shape, kind) in SCHEMAS[stage].items():
         names = [pattern]
@@ -391,10 +422,19 @@ def _check_schema(h5: h5py.File, stage: str) -> None:
         for name in names:
             if name not in h5:
                 raise ValueError(f"{stage}: dataset {name} is missing")
-            _check_dataset(h5[name], shape, kind, lengths)
+            _check_dataset(h5[name], shape, kind, lengths, values)
 
 
-def _check_dataset(dataset: h5py.Dataset, shape: tuple, kind: str, lengths: dict[str, int]) -> None:
+def _why_schema(h5: h5py.File, stage: str) -> str:
+    """Why a file that is read has not the names, shapes and types of its stage, or ""."""
+    try:
+        _check_schema(h5, stage, values=False)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _check_dataset(dataset: h5py.Dataset, shape: tuple, kind: str, lengths: dict[str, int], values: bool) -> None:
     name = dataset.name
     expected = np.dtype(kind) if kind != "O" else np.dtype(object)
     if dataset.dtype != expected:
@@ -405,7 +445,7 @@ def _check_dataset(dataset: h5py.Dataset, shape: tuple, kind: str, lengths: dict
         wanted = lengths.setdefault(symbol, length) if isinstance(symbol, str) else symbol
         if wanted is not None and length != wanted:
             raise ValueError(f"{name} has shape {dataset.shape}, the schema says {shape} with {symbol} = {wanted}")
-    if dataset.dtype.kind == "f" and dataset.size:
+    if values and dataset.dtype.kind == "f" and dataset.size:
         rows = max(1, _CHECK_BYTES // max(1, dataset[:1].nbytes))
         for start in range(0, dataset.shape[0], rows):
             if not np.isfinite(dataset[start : start + rows]).all():

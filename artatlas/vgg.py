@@ -132,7 +132,12 @@ def resolve_precision(precision: str, tf: Any) -> str:
         return precision
     if tf.config.list_physical_devices("GPU"):
         return "float16"
-    return "bfloat16" if {"amx_bf16", "avx512_bf16"} & _processor_flags() else "float32"
+    return "bfloat16" if computes_in_bfloat16() else "float32"
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether the processor does."""
+    return bool({"amx_bf16", "avx512_bf16"} & _processor_flags())
 
 
 def _processor_flags() -> set[str]:

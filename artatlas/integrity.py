@@ -1,0 +1,108 @@
+"""Whether an HDF5 file is what was written, and whether one from elsewhere is safe to read.
+
+The first 512 bytes of a file of ours, which HDF5 leaves to its users, hold the SHA-256 of the rest: a flipped bit or a
+lost tail is noticed before HDF5, which trusts what it reads, looks at any of it. A file that was written by others, or
+edited, is judged by what it holds: links out of the file, sizes that are not there and types that are not ours are
+refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+
+BLOCK = 512  # bytes; the least that HDF5 takes
+_MARK = b"artatlas sha256 "
+READ_WHOLE = 256 << 20  # bytes; 0.2 s. Larger files hold pixels, whose rows have digests: see reuse.py
+MOST_OBJECTS = 100_000  # in a file; ours hold a few a map, space or column
+
+
+def seal(path: Path) -> None:
+    """Writes the hash of a finished file into its block."""
+    digest = _hash(path)
+    with path.open("r+b") as file:
+        file.write((_MARK + digest.encode() + b"\n").ljust(BLOCK, b"\0"))
+
+
+def why_broken(path: Path) -> str:
+    """Why a file is not what was sealed, or "": also where it has no seal, or is too large to be read for that."""
+    info = path.stat()
+    return _why_broken(path, info.st_size, info.st_mtime_ns, info.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _why_broken(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    with path.open("rb") as file:
+        block = file.read(BLOCK)
+    if not block.startswith(_MARK) or size > READ_WHOLE:
+        return ""
+    expected = block[len(_MARK) :].partition(b"\n")[0]
+    return "" if _hash(path).encode() == expected else "its checksum does not fit: it is damaged, or was edited"
+
+
+def why_unsafe(path: Path) -> str:
+    """Why a file should not be read, whatever it says that it is; "" where nothing speaks against it.
+
+    Raises OSError and what else h5py raises for damaged files.
+    """
+    info = path.stat()
+    return _why_unsafe(path, info.st_size, info.st_mtime_ns, info.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _why_unsafe(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    with h5py.File(path, "r") as h5:
+        return _walk(h5, size)
+
+
+def _walk(h5: h5py.File, size: int) -> str:
+    waiting, seen, n_objects = [h5["/"]], set(), 0
+    while waiting:
+        group = waiting.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:
+            return f"the group {group.name} is in itself"
+        seen.add(address)
+        for name in group:
+            n_objects += 1
+            if n_objects > MOST_OBJECTS:
+                return f"it holds more than {MOST_OBJECTS:,} objects"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                return f"{name!r} is a link"
+            found = group[name]
+            if isinstance(found, h5py.Group):
+                waiting.append(found)
+            elif not isinstance(found, h5py.Dataset):
+                return f"{name!r} is a named type"
+            elif reason := _why_unreadable(found, size):
+                return f"{name!r} {reason}"
+    return ""
+
+
+def _why_unreadable(dataset: h5py.Dataset, file_bytes: int) -> str:
+    plist = dataset.id.get_create_plist()
+    if plist.get_external_count() or plist.get_layout() == h5py.h5d.VIRTUAL:
+        return "is kept in another file"
+    if plist.get_nfilters():
+        return "is compressed, which ours are not"
+    if dataset.shape is None:
+        return "is empty"
+    kind = dataset.dtype.kind
+    text, element = h5py.check_string_dtype(dataset.dtype), h5py.check_vlen_dtype(dataset.dtype)
+    if kind not in "biuf" and not (kind == "O" and (text is not None or element is not None)):
+        return f"is of type {dataset.dtype}"
+    stored = dataset.id.get_storage_size()
+    on_disk = dataset.id.get_type().get_size()
+    # What was never written would be filled up while it is read, to whatever size the file asks for.
+    if stored > file_bytes or dataset.size * on_disk > stored:
+        return f"has shape {dataset.shape}, for which the file is too small"
+    return ""
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(BLOCK)
+        return hashlib.file_digest(file, "sha256").hexdigest()
