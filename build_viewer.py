@@ -14,6 +14,7 @@ Cost    see docs/BENCHMARKS.md
 import hashlib
 import html
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -29,7 +30,7 @@ from artatlas.errors import UserError
 from artatlas.images import n_threads
 from artatlas.layouts import Map, read_maps, rows_of_works
 from artatlas.mosaic import Mosaic
-from artatlas.pyramid import Pyramid, Tiling, dzi, existing, workers
+from artatlas.pyramid import Pyramid, Tiling, dzi, existing
 from artatlas.sidecars import packed, packed_bits
 from artatlas.stages import BY_NAME
 from artatlas.thumbnails import Shelf, Thumbnails
@@ -178,7 +179,7 @@ def build_tiles(
     if n_drawn:
         shapes = [[tuple(shape) for shape in each[by_row].tolist()] for each in fitted]
         thumbs.decode(thumbnails, (cells, dots), shapes, threads)
-    with workers(threads, n_drawn) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for layout in layouts:
             layout.pyramid.build(pool)
             (work / "tiles" / f"{layout.name}.dzi").write_text(dzi(layout.size, tiling), encoding="utf-8")

@@ -3,8 +3,8 @@
 A picture is anything that can draw a box of itself. It is drawn block by block; a block gives its tiles of several
 levels, each the 2 x 2 average of the one above, and leaves one small piece of itself. The pieces are the picture of
 which the next levels are made, in the same way, up to the level of a single pixel. Blocks are independent of each
-other: they are drawn by several processes (Pillow holds the interpreter lock while it encodes), a stopped run goes on
-with those that are missing, and one that shows what it showed before keeps its files.
+other: they are drawn in several threads, a stopped run goes on with those that are missing, and one that shows what it
+showed before keeps its files.
 
 Source  Microsoft Deep Zoom: level l is ceil(size / 2^(L - l)) px, with L = ceil(log2(longest side)); tiles are tile_px
         squares plus `overlap` px of their neighbours on every inner side.
@@ -12,16 +12,13 @@ Source  Microsoft Deep Zoom: level l is ceil(size / 2^(L - l)) px, with L = ceil
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
-import io
 import json
 import os
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +28,6 @@ from PIL import Image
 from artatlas import cli
 
 BLOCK_PX = 4096  # side of what is drawn at a time, where tiles are not larger: 67 MB as Pillow holds it
-FEW_BLOCKS = 12  # half a second each at most; a process takes about one to start
 KEYS = "keys.json"  # in the folder of a pyramid: what each block of the full size shows
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -47,7 +43,7 @@ class Tiling:
 
 
 class Plan(Protocol):
-    """All that is needed to draw one box of a picture. It travels to another process."""
+    """All that is needed to draw one box of a picture."""
 
     @property
     def key(self) -> str:
@@ -138,25 +134,6 @@ class Pyramid:
         (self.folder / KEYS).write_text(text, encoding="utf-8")
 
 
-def workers(processes: int, n_blocks: int) -> Executor:
-    """What `Pyramid.build` draws with: processes, or threads where starting processes would take longer."""
-    if n_blocks <= FEW_BLOCKS:
-        return ThreadPoolExecutor(processes)
-    return ProcessPoolExecutor(processes, get_context("spawn"), initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """Else a process whose parent was killed waits for work for ever. Ctrl-C is for the parent to deal with."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait() -> None:
-        if parent := parent_process():
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def existing(folder: Path, size: tuple[int, int], tiling: Tiling) -> Iterator[np.ndarray]:
     """Yields for every level, from 0 up, which tiles have files: (rows, cols) bool."""
     for level in range(n_levels(size)):
@@ -171,7 +148,7 @@ def existing(folder: Path, size: tuple[int, int], tiling: Tiling) -> Iterator[np
 
 @dataclass(frozen=True)
 class _Block:
-    """A square of one level, with all that a process needs to make its tiles and those of the levels below."""
+    """A square of one level, with all that is needed to make its tiles and those of the levels below."""
 
     level: int
     col: int
@@ -236,6 +213,7 @@ def _make(block: _Block, is_drawn: bool) -> None:
     for step in range(block.depth):
         origin = block.drawn[0] >> step, block.drawn[1] >> step
         size = _halved(block.size[0], step), _halved(block.size[1], step)
+        (block.folder / str(block.level - step)).mkdir(exist_ok=True)
         for col, row in _tiles(block, step):
             name = f"{block.level - step}/{col}_{row}.{block.tiling.format}"
             path, old = block.folder / name, block.previous / name if block.previous else None
@@ -278,27 +256,21 @@ def _write(tile: Image.Image, tiling: Tiling, path: Path, old: Path | None) -> N
     is_plain = tile.getcolors(maxcolors=1) is not None  # it stops at the second colour that it meets
     if is_plain and tile.crop((0, 0, 1, 1)).convert("RGB").tobytes() == bytes(tiling.background):
         return
-    data = encode(tile, tiling.format, tiling.quality)
-    if old and old.exists() and old.stat().st_size == len(data) and old.read_bytes() == data:
+    path.unlink(missing_ok=True)  # it may be a link, made before the run was stopped: the old file must stay
+    save(tile, path, tiling.format, tiling.quality)
+    if old and old.exists() and filecmp.cmp(old, path, shallow=False):
         _link(old, path)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # it may be a link, made before the run was stopped: the old file must stay
-        path.write_bytes(data)
 
 
-def encode(image: Image.Image, file_format: str, quality: int) -> bytes:
-    """The bytes of a .jpg or .webp file."""
-    buffer = io.BytesIO()
+def save(image: Image.Image, path: Path, file_format: str, quality: int) -> None:
+    """Writes a .jpg or .webp. Into a file, not into memory: only there Pillow lets other threads work meanwhile."""
     if file_format == "webp":
-        image.save(buffer, "WEBP", quality=quality, method=2)  # 4 is half as fast again for 3 % of the size
+        image.save(path, "WEBP", quality=quality, method=2)  # 4 is half as fast again for 3 % of the size
     else:
-        image.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+        image.save(path, "JPEG", quality=quality)
 
 
 def _link(old: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # of a run that was stopped within this block
     link_or_copy(old, path)
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from artatlas import cli, images, pyramid, shards
 
-ROWS = 256  # works a file: 13 MB at 128 px
+ROWS = 256  # works a file: 17 MB at 128 px
 PLACEHOLDER = (38, 39, 43)  # the place of a restricted work
 
 
@@ -61,7 +61,7 @@ def export(
         if old.exists():
             pyramid.link_or_copy(old, temporary)
         else:
-            temporary.write_bytes(_at_most(jpeg, detail_px, quality))
+            _write_at_most(jpeg, detail_px, quality, temporary)
         temporary.replace(path)
         return name
 
@@ -73,40 +73,46 @@ def export(
     return names
 
 
-def _at_most(jpeg: bytes, side: int, quality: int) -> bytes:
+def _write_at_most(jpeg: bytes, side: int, quality: int, path: Path) -> None:
     size = images.thumbnail_size(jpeg)
     if max(size) <= side:
-        return jpeg
+        path.write_bytes(jpeg)
+        return
     shape = shown_size(size, side, "contain")
     image = images.open_thumbnail(jpeg, at_least=shape).resize(shape, Image.Resampling.LANCZOS)
-    return pyramid.encode(image, "jpg", quality)
+    pyramid.save(image, path, "jpg", quality)
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Decoded thumbnails in one size, ROWS works a file, in the order of `Thumbnails`."""
+    """Decoded thumbnails in one size, ROWS works a file, in the order of `Thumbnails`.
+
+    A pixel is stored as Pillow and `Mosaic` hold it, RGB and a fourth byte: to be copied it needs no look at its bytes.
+    """
 
     folder: Path
     side: int  # px, of the square that each is stored in
     n_works: int
 
     def pixels(self, row: int, size: tuple[int, int]) -> np.ndarray:
-        """(height, width, 3) uint8 of a work whose (width, height) is `size`."""
-        start, n_bytes = row - row % ROWS, self.side * self.side * 3
-        path = f"{self.folder}/{shards.file_name(slice(start, min(start + ROWS, self.n_works)))}"
+        """(height, width, 4) uint8 RGBX of a work whose (width, height) is `size`."""
+        n_bytes = size[1] * self.side * 4  # the rows that it takes of its square
+        path, data_start = _file_of(self, row // ROWS)
         with open(path, "rb", buffering=0) as file:  # not memory-mapped: that would count as memory
-            file.seek(_data_start(path) + row % ROWS * n_bytes)
-            square = np.frombuffer(file.read(n_bytes), np.uint8).reshape(self.side, self.side, 3)
-        return square[: size[1], : size[0]]
+            file.seek(data_start + row % ROWS * self.side * self.side * 4)
+            rows = np.frombuffer(file.read(n_bytes), np.uint8).reshape(size[1], self.side, 4)
+        return rows[:, : size[0]]
 
 
 @functools.lru_cache(maxsize=4096)
-def _data_start(path: str) -> int:
-    """Where the numbers of a .npy file begin."""
-    with open(path, "rb") as file:
+def _file_of(shelf: Shelf, number: int) -> tuple[str, int]:
+    """The path of one of its files, and where in it the numbers begin."""
+    start = number * ROWS
+    path = shelf.folder / shards.file_name(slice(start, min(start + ROWS, shelf.n_works)))
+    with path.open("rb") as file:
         np.lib.format.read_magic(file)
         np.lib.format.read_array_header_1_0(file)
-        return file.tell()
+        return str(path), file.tell()
 
 
 def shown_size(size: tuple[int, int], side: int, fit: str) -> tuple[int, int]:
@@ -136,8 +142,9 @@ def decode(
         whole = images.open_thumbnail(jpeg, at_least=largest) if jpeg else Image.new("RGB", largest, PLACEHOLDER)
         squares = []
         for shape, shelf in zip(its_shapes, shelves, strict=True):
-            square = np.zeros((shelf.side, shelf.side, 3), np.uint8)
-            square[: shape[1], : shape[0]] = np.asarray(_fitted(whole, shape))
+            square = np.zeros((shelf.side, shelf.side, 4), np.uint8)
+            pixels = np.frombuffer(_fitted(whole, shape).tobytes("raw", "RGBX"), np.uint8)
+            square[: shape[1], : shape[0]] = pixels.reshape(shape[1], shape[0], 4)
             squares.append(square)
         return squares
 

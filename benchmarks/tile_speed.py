@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +26,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artatlas import mosaic, shards
 from artatlas.layouts import Map
-from artatlas.pyramid import Pyramid, Tiling, n_levels, tile_box, workers
+from artatlas.pyramid import Pyramid, Tiling, n_levels, tile_box
 from artatlas.thumbnails import ROWS, Shelf
 
 CELL = 128
@@ -46,14 +47,15 @@ def make(folder: Path, n: int) -> None:
         grain = rng.integers(-12, 13, (CELL, CELL, 1))
         grounds.append(np.clip(np.asarray(blots) + grain, 0, 255).astype(np.uint8))
     for rows in shards.slices(n, ROWS):
-        cells = np.stack([np.roll(grounds[i % 50], i, axis=1) for i in range(rows.start, rows.stop)])
+        cells = np.full((rows.stop - rows.start, CELL, CELL, 4), 255, np.uint8)
+        cells[..., :3] = [np.roll(grounds[i % 50], i, axis=1) for i in range(rows.start, rows.stop)]
         np.save(folder / "cells" / shards.file_name(rows), cells)
     shelf = Shelf(folder / "cells", CELL, n)
     with open(folder / "mosaic.raw", "wb") as file:
         for row in range(-(-n // cols)):
             strip = np.zeros((CELL, cols * CELL, 3), np.uint8)
             for col in range(min(cols, n - row * cols)):
-                strip[:, col * CELL : (col + 1) * CELL] = shelf.pixels(row * cols + col, (CELL, CELL))
+                strip[:, col * CELL : (col + 1) * CELL] = shelf.pixels(row * cols + col, (CELL, CELL))[..., :3]
             file.write(strip.tobytes())
 
 
@@ -66,7 +68,7 @@ def ours(folder: Path, n: int) -> None:
     picture = mosaic.Mosaic(size, (0, 0, 0), Shelf(folder / "cells", CELL, n), boxes, np.arange(n), names)
     with TemporaryDirectory(dir=folder) as out:
         pyramid = Pyramid(picture, TILING, Path(out) / "tiles", Path(out) / "pieces", None)
-        with workers(os.cpu_count() or 1, pyramid.n_drawn) as pool:
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             pyramid.build(pool)
 
 
@@ -103,7 +105,7 @@ WAYS = {"artatlas": ours, "pyvips dzsave": vips, "Pillow": pillow}
 
 
 def measure(way: str, folder: Path, n: int) -> dict[str, float]:
-    """In a process of its own: seconds, seconds of processors, MB of memory (of the largest process, for each)."""
+    """In a process of its own: seconds, seconds of processors, MB of memory."""
     code = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--works", str(n)]
     return json.loads(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
 
@@ -112,10 +114,8 @@ def run(way: str, folder: Path, n: int) -> None:
     start = time.perf_counter()
     WAYS[way](folder, n)
     took = time.perf_counter() - start
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    memory = own.ru_maxrss + (children.ru_maxrss * (os.cpu_count() or 1) if way == "artatlas" else 0)
-    cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    print(json.dumps({"seconds": took, "cpu": cpu, "memory": memory / 1024}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({"seconds": took, "cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss / 1024}))
 
 
 def main() -> None:

@@ -277,12 +277,13 @@ def test_a_killed_run_goes_on(tmp_path):
     assert contents(tmp_path / "viewer") == whole
 
 
-def test_processes_and_threads_draw_the_same(tmp_path, monkeypatch):
-    settings = collection(tmp_path, n_works=40)
-    whole = contents(build_viewer.main(settings)[0])
-    shutil.rmtree(tmp_path / "viewer")
-    monkeypatch.setattr(pyramid, "FEW_BLOCKS", 0)
-    assert contents(build_viewer.main(settings)[0]) == whole
+def test_the_number_of_threads_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(pyramid, "BLOCK_PX", 128)
+    found = []
+    for threads in (1, 3):
+        settings = collection(tmp_path / str(threads), f"machine.threads={threads}", n_works=40)
+        found.append(contents(build_viewer.main(settings)[0]))
+    assert len(found[0]) > 100 and found[0] == found[1]
 
 
 # Text from metadata
