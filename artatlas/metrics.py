@@ -191,7 +191,8 @@ def dpq(
     queries  : (M,) bool chooses the works whose neighbours are looked at, which makes 100,000 works feasible; all count
                as neighbours
 
-    NaN where all works are equally far from one another. Raises ValueError where a cell is off the grid or holds two works.
+    NaN where all works are equally far from one another. Raises ValueError where a cell is off the grid or holds two
+    works.
     """
     flat = np.ravel_multi_index(tuple(np.asarray(cells).T), (rows, cols))
     if len(np.unique(flat)) < len(flat):
