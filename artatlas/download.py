@@ -29,6 +29,8 @@ from artatlas.errors import UserError
 ANSWER_S = 8.0  # name server, connection, TLS and status line together, so a dead host is noticed within 10 s
 STALL_S = 30.0  # without a single byte, once the answer has begun: a train in a tunnel, not a dead connection
 CHUNK_BYTES = 1 << 20
+OTHER_CACHE = "set the environment variable ARTATLAS_CACHE to another folder"
+OTHER_WEIGHTS = "set vgg.weights to its path"
 PIP_RETRIES = 2  # pip's own five keep a machine without a network waiting for up to a minute and a half
 
 
@@ -43,12 +45,13 @@ def md5(path: Path) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, otherwise: str = OTHER_CACHE) -> Iterator[BinaryIO]:
     """Yields a file to fill that takes the place of `path` when the block ends without an error.
 
     The name is unique, so two runs that fetch the same file at the same time do not write into each other.
 
-    Raises UserError where the cache folder cannot be written; an OSError leaving the block is taken for that.
+    Raises UserError where the folder cannot be written, with what to do `otherwise`; an OSError leaving the block is
+    taken for that.
     """
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
@@ -58,32 +61,35 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         store.replace(temporary, path)
     except OSError as error:
         raise UserError(
-            f"{store.show(path)}: cannot be written ({error.strerror or error}). Free some space, or set the"
-            " environment variable ARTATLAS_CACHE to another folder."
+            f"{store.show(path)}: cannot be written ({error.strerror or error}). Free some space, or {otherwise}."
         ) from error
     finally:
         if path.parent.is_dir():
             temporary.unlink(missing_ok=True)
 
 
-def fetch(url: str, path: Path, expected_md5: str) -> None:
-    """Downloads `url` to `path`, which appears only where its MD5 is right.
+def fetch(
+    url: str, path: Path, expected: str, kind: str = "md5", use_it: str = OTHER_WEIGHTS, otherwise: str = OTHER_CACHE
+) -> None:
+    """Downloads `url` to `path`, which appears only where its hash is the `expected` one, of `kind` md5 | sha256.
+
+    use_it, otherwise : what errors advise, with a file that came by another way and where `path` cannot be written
 
     Raises
     ------
     Unavailable: no answer within `ANSWER_S`, or an answer other than the file (HTTP 403 and the like).
-    UserError: the answer broke off, stalled or is another file; or the cache folder cannot be written.
+    UserError: the answer broke off, stalled or is another file; or the folder cannot be written.
     """
-    with _open(url) as response, replacing(path) as file:
-        digest = hashlib.md5(usedforsecurity=False)
-        for chunk in _chunks(response, url):
+    with _open(url) as response, replacing(path, otherwise) as file:
+        digest = hashlib.new(kind, usedforsecurity=False)
+        for chunk in _chunks(response, url, use_it):
             digest.update(chunk)
             file.write(chunk)
-        if digest.hexdigest() != expected_md5:
+        if digest.hexdigest() != expected:
             raise UserError(
-                f"{url}: what arrived is not the published file (MD5 {digest.hexdigest()}, not"
-                f" {expected_md5}). See in a browser what answers there (a login page of the network?), or"
-                " download it elsewhere and set vgg.weights to its path."
+                f"{url}: what arrived is not the published file ({kind.upper()} {digest.hexdigest()}, not {expected})."
+                f" See in a browser what answers there (a login page of the network?), or download it elsewhere and"
+                f" {use_it}."
             )
 
 
@@ -116,7 +122,7 @@ def _open(url: str) -> HTTPResponse:
     return answer
 
 
-def _chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
+def _chunks(response: HTTPResponse, url: str, use_it: str) -> Iterator[bytes]:
     size, received = int(response.headers.get("Content-Length") or 0), 0
     failure: Exception | None = None
     with cli.progress(total=-(-size // CHUNK_BYTES) or None, unit="MB", desc=url.rpartition("/")[2]) as bar:
@@ -131,7 +137,7 @@ def _chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
         reason = failure or f"{size:,} were announced"
         raise UserError(
             f"{url}: the download broke off after {received:,} bytes ({reason})."
-            " Run the same command again, or download it elsewhere and set vgg.weights to its path."
+            f" Run the same command again, or download it elsewhere and {use_it}."
         ) from failure
 
 
