@@ -73,18 +73,3 @@ def _isotonic(raw: np.ndarray, is_same: np.ndarray, weights: np.ndarray) -> Cali
     model = IsotonicRegression(y_min=NO_PAIR_IS_CERTAIN, y_max=1 - NO_PAIR_IS_CERTAIN, out_of_bounds="clip")
     model.fit(raw, is_same, sample_weight=weights)
     return Calibration("isotonic", model.X_thresholds_.astype(np.float64), model.y_thresholds_.astype(np.float64))
-
-
-def reliability(
-    probability: np.ndarray, is_same: np.ndarray, weights: np.ndarray, n_bins: int = 10
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs (P,) in bins of equal width: (mean probability, share of the same label, weight), without empty bins.
-
-    The reliability diagram of DeGroot & Fienberg 1983; the first two agree where probabilities can be believed.
-    """
-    which = np.minimum((probability * n_bins).astype(int), n_bins - 1)
-    mass = np.bincount(which, weights, n_bins)
-    filled = mass > 0
-    said = np.bincount(which, weights * probability, n_bins)[filled] / mass[filled]
-    true = np.bincount(which, weights * is_same, n_bins)[filled] / mass[filled]
-    return said, true, mass[filled]

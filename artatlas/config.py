@@ -169,14 +169,15 @@ class Verifier(_Section):
     n_labels: Annotated[int, Field(ge=2)] | None
     least_works: Annotated[int, Field(ge=1)]
     most_works: Annotated[int, Field(ge=2)] | None
+    variants: Literal["one", "apart"]
     split: Literal["disjoint", "seen"]
     validation_share: Annotated[float, Field(gt=0, lt=0.5)]
     test_share: Annotated[float, Field(gt=0, lt=0.5)]
     sources: Annotated[dict[Source, Positive], Field(min_length=1)]
     scaling: Literal["cosine", "half_white", "white", "mean_square", "min_max", "none"]
-    n_components: Annotated[int, Field(ge=2)]
+    n_components: Annotated[int, Field(ge=2)] | Literal["auto"]
     dimensions: Annotated[int, Field(ge=2)]
-    shrinkage: Annotated[float, Field(gt=0, le=1)]
+    shrinkage: Annotated[float, Field(gt=0, le=1)] | Literal["auto"]
     temperature: Positive
     hubness: Literal["none", "csls", "as_norm"]
     class_readout: Literal["agreement", "dot", "pearson", "penultimate"]
@@ -190,6 +191,7 @@ class Verifier(_Section):
     epochs: Count
     patience: Count
     calibration: Literal["platt", "isotonic"]
+    calibration_folds: Annotated[int, Field(ge=2)] | None
     prevalence: Annotated[float, Field(gt=0, lt=1)] | Literal["natural"]
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     seed: Seed

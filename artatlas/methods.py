@@ -122,12 +122,23 @@ def _stepper(
     return optimizer, step
 
 
+def whitened(features: np.ndarray, labels: np.ndarray, settings: Settings) -> Verifier:
+    """`metric` before it is trained: works (N, P) compared by the cosine after within-class whitening."""
+    layers = [Layer(*within_class_whitening(features, labels, _shrinkage(settings), settings.dimensions), "unit")]
+    return Verifier(layers, "dot", [], settings.hubness, _cohort(layers, features, settings.hubness), UNCALIBRATED)
+
+
+def _shrinkage(settings: Settings) -> float:
+    assert settings.shrinkage != "auto", "verifiers.choose comes before training"
+    return settings.shrinkage
+
+
 def metric(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings) -> Method:
     """A linear map, works compared by the cosine after it: begun at within-class whitening, which is the best that is
     known in closed form, and trained by the supervised contrastive loss, pulled back to where it began."""
     import keras
 
-    kernel, bias = within_class_whitening(features, labels, settings.shrinkage, settings.dimensions)
+    kernel, bias = within_class_whitening(features, labels, _shrinkage(settings), settings.dimensions)
     dense = keras.layers.Dense(kernel.shape[1])
     model = keras.Sequential([
         keras.Input((features.shape[1],)), keras.layers.Dropout(settings.dropout, seed=settings.seed), dense,

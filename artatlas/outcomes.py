@@ -14,6 +14,7 @@ import numpy as np
 
 N_GROUPS = 32  # artists (pictures) are dealt to so many groups; counts are kept for each pair of groups
 N_BINS = 1024  # of scores; pairs in one bin count as tied, which moves an AUC by less than 1e-4
+N_RELIABILITY = 10  # bins of probabilities
 N_SAMPLES = 1000
 INTERVAL = (0.025, 0.975)
 LEAST_GROUPS = 8  # below, an interval would claim what it cannot know: of two groups half the samples are the same
@@ -40,12 +41,20 @@ def groups(names: Iterable[str]) -> np.ndarray:
 
 @dataclass
 class Outcomes:
-    """Counts of pairs with a known answer. `edges` (N_BINS - 1,) float32, rising: where bins of raw scores meet."""
+    """Counts of pairs with a known answer.
+
+    edges : (N_BINS - 1,) float32, rising: where bins of raw scores meet
+    band : between them is no answer
+    prevalence : share of same pairs that probabilities are for
+    """
 
     edges: np.ndarray
     band: tuple[float, float]
+    prevalence: float = 0.5
     by_score: np.ndarray = field(default_factory=lambda: np.zeros((N_GROUPS**2, 2, N_BINS), np.int64))
     by_answer: np.ndarray = field(default_factory=lambda: np.zeros((N_GROUPS**2, 2, len(ANSWERS)), np.int64))
+    by_probability: np.ndarray = field(default_factory=lambda: np.zeros((N_GROUPS**2, 2, N_RELIABILITY), np.int64))
+    said: np.ndarray = field(default_factory=lambda: np.zeros((N_GROUPS**2, 2, N_RELIABILITY)))  # sums of probability
 
     def add(
         self, raw: np.ndarray, probability: np.ndarray, is_same: np.ndarray, left: np.ndarray, right: np.ndarray
@@ -56,8 +65,11 @@ class Outcomes:
         score = np.searchsorted(self.edges, raw, side="right")
         low, high = self.band
         answer = (probability >= low).astype(np.int64) + (probability >= 0.5) + (probability >= high)
-        for counts, column in ((self.by_score, score), (self.by_answer, answer)):
+        tenth = np.minimum((probability * N_RELIABILITY).astype(np.int64), N_RELIABILITY - 1)
+        for counts, column in ((self.by_score, score), (self.by_answer, answer), (self.by_probability, tenth)):
             counts += np.bincount(place * counts.shape[2] + column, minlength=counts.size).reshape(counts.shape)
+        here = place * N_RELIABILITY + tenth
+        self.said += np.bincount(here, probability, self.said.size).reshape(self.said.shape)
 
     @property
     def n_pairs(self) -> int:
@@ -83,7 +95,37 @@ class Outcomes:
         roc_auc, pr_auc; prevalence : share of same pairs; always_different : the accuracy of that answer
         accuracy : at probability 0.5; balanced_accuracy : the mean of those of the two kinds
         answered : share of pairs outside the band; accuracy_answered : accuracy of these
+        calibration_error : the expected one of Naeini et al. 2015 in ten bins, at the prevalence of the probabilities
         """
+        used, weights, n_groups = self._weights(drawn)
+        scores, answers = (_drawn(weights, counts[used]) for counts in (self.by_score, self.by_answer))
+        found = _areas(scores) | _shares(answers)
+        said, true, mass, _ = self.reliability(drawn)
+        apart = np.nansum(mass * np.abs(said - true), axis=1)
+        found["calibration_error"] = np.where(np.isfinite(found["roc_auc"]), apart, np.nan)
+        if n_groups < LEAST_GROUPS:
+            for values in found.values():
+                values[1:] = np.nan
+        return found
+
+    def reliability(self, drawn: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Pairs by tenths of probability, as seen and in every sample, (1 + N_SAMPLES, 10) each: mean probability,
+        share of the same label (both NaN where there is no pair), share of all pairs, and of all pairs that are the
+        same; pairs count as if `prevalence` of them were the same.
+
+        The reliability diagram of DeGroot & Fienberg 1983; the first two agree where probabilities can be believed.
+        """
+        used, weights, _ = self._weights(drawn)
+        counts, said = (_drawn(weights, values[used]) for values in (self.by_probability, self.said))  # (S, 2, 10)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            of_kind = np.array([1 - self.prevalence, self.prevalence]) / counts.sum(axis=2)  # (S, 2)
+            counts, said = np.nan_to_num(counts * of_kind[:, :, None]), np.nan_to_num(said * of_kind[:, :, None])
+            mass = counts.sum(axis=1)
+            return said.sum(axis=1) / mass, counts[:, 1] / mass, mass, counts[:, 1]
+
+    def _weights(self, drawn: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
+        """Group pairs that were seen (U,), how often each counts (1 + N_SAMPLES, U), the first as seen, and the number
+        of groups."""
         used = np.flatnonzero(self.by_answer.sum(axis=(1, 2)))  # half of the group pairs cannot occur
         first, second = np.divmod(used, N_GROUPS)
         there = np.union1d(first, second)
@@ -92,14 +134,12 @@ class Outcomes:
             drawn = np.zeros((N_SAMPLES, N_GROUPS), np.int64)
             drawn[:, there] = rng.multinomial(len(there), np.full(len(there), 1 / max(1, len(there))), N_SAMPLES)
         weights = np.where(first == second, drawn[:, first], drawn[:, first] * drawn[:, second])  # (S, U)
-        weights = np.vstack([np.ones((1, len(used))), weights])  # the first is what was seen
-        scores = (weights @ self.by_score[used].reshape(len(used), -1)).reshape(-1, 2, N_BINS)
-        answers = (weights @ self.by_answer[used].reshape(len(used), -1)).reshape(-1, 2, len(ANSWERS))
-        found = _areas(scores) | _shares(answers)
-        if len(there) < LEAST_GROUPS:
-            for values in found.values():
-                values[1:] = np.nan
-        return found
+        return used, np.vstack([np.ones((1, len(used))), weights]), len(there)
+
+
+def _drawn(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weights (S, U) times counts (U, 2, B): (S, 2, B)."""
+    return (weights @ counts.reshape(len(counts), -1)).reshape(-1, *counts.shape[1:])
 
 
 def figure(values: np.ndarray) -> Figure:

@@ -1,7 +1,8 @@
 """Which works are trained on, calibrated on and tested on, and which pairs of them: drawn once, the same every time.
 
-Nothing here knows of networks. Labels are text, one a work, "" where nothing is known; such works, and all but the
-first of works with the same picture, take no part: a copy on the other side of a split would give the answer away.
+Nothing here knows of networks. Labels are text, one a work, "" where nothing is known; such works take no part, and of
+works that are one picture (copies, other scans, details) one does: another on the other side of a split would give the
+answer away, and two on one side would be a pair that looks right for the wrong reason.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ UNUSED, TRAIN, VALIDATION, TEST = range(4)
 MOST_ROUNDS = 64  # of drawing again what came out as two works of one label; each leaves a small share
 
 
-def usable(labels: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """(N,) bool: works with a label that are the first with their picture.
+def usable(labels: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """(N,) bool: works with a label that are the first such work of their group.
 
-    picture : (N,) int64, row of the first work with the same picture, a work's own where there is none before
+    group : (N,) int64, equal for works that are one picture
     """
-    return (labels != "") & (picture == np.arange(len(labels)))
+    rows = np.flatnonzero(labels != "")
+    _, first = np.unique(group[rows], return_index=True)
+    found = np.zeros(len(labels), dtype=bool)
+    found[rows[first]] = True
+    return found
 
 
 def choose(
-    labels: np.ndarray, picture: np.ndarray, least_works: int, most_works: int | None, n_labels: int | None,
+    labels: np.ndarray, group: np.ndarray, least_works: int, most_works: int | None, n_labels: int | None,
     rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     """(N,) bool: the works that take part, of labels with `least_works` or more, at most `most_works` of each, of at
     most `n_labels` labels; drawn where there are more."""
-    left = usable(labels, picture)
+    left = usable(labels, group)
     names, counts = np.unique(labels[left], return_counts=True)
     names = names[counts >= least_works]
     if n_labels is not None and n_labels < len(names):
@@ -139,3 +144,14 @@ def every(n_works: int, block: int = 1 << 20) -> Iterator[tuple[np.ndarray, np.n
         if size >= block or row == n_works - 2:
             yield np.concatenate(lefts), np.concatenate(rights)
             lefts, rights, size = [], [], 0
+
+
+def some(n_works: int, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (P,) and rows (P,) of every pair of `n_works` works once; where that is more than `most`, as many are drawn,
+    a pair perhaps twice."""
+    if n_works * (n_works - 1) // 2 <= most:
+        blocks = [*every(n_works), (np.zeros(0, np.int64),) * 2]
+        left, right = (np.concatenate(each) for each in zip(*blocks, strict=True))
+        return left, right
+    left = rng.integers(n_works, size=most)
+    return left, (left + rng.integers(1, n_works, size=most)) % n_works

@@ -40,7 +40,7 @@ STAGES = (
 # collection has.
 ON_REQUEST = (
     Stage("placed", "place_images.py", "placed.h5", (*SOURCES, "tsne", "parametric_tsne"), ("placement",)),
-    Stage("verifier", "train_verifier.py", "verifier.h5", (*SOURCES, "images"), ("verifier",)),
+    Stage("verifier", "train_verifier.py", "verifier.h5", (*SOURCES, "images", "variants"), ("verifier",)),
     Stage("scores", "verify_pairs.py", "scores.csv", ("verifier",), ()),
 )  # fmt: skip
 

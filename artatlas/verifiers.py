@@ -1,7 +1,7 @@
 """How a verifier learns: the loop that trains any method, keeps the best epoch and takes up a stopped run.
 
-All methods train on features, a few hundred principal components of the collection's embeddings, and hence in seconds;
-what they are is in `methods`.
+All methods but one train on features, a few hundred principal components of the collection's embeddings, and hence in
+seconds; what they are is in `methods`.
 """
 
 from __future__ import annotations
@@ -13,23 +13,69 @@ from typing import Any
 
 import numpy as np
 
-from artatlas import cli, metrics, pairs, store
+from artatlas import cli, methods, metrics, pairs, reduce, store, verification
 from artatlas.config import Verifier as Settings
-from artatlas.methods import METHODS, Method
+from artatlas.methods import Method
 from artatlas.pixel_siamese import Pixels
-from artatlas.verification import Verifier, Works
+from artatlas.verification import Layer, Verifier, Works
 
 SAVED_EVERY_S = 5  # an epoch takes less; a stopped run loses no more than this
+COMPONENTS, SHRINKAGES = (60, 100, 160, 250), (0.4, 0.6, 0.8)  # that `auto` chooses from
+USUAL_COMPONENTS, MOST_COMPONENTS, CHOICE_FOLDS = 160, max(COMPONENTS), 4
 VALIDATION_PAIRS = 500_000  # at most, of all pairs among validation works
 
 
 def validation_auc(verifier: Verifier, works: Works, labels: np.ndarray, rng: np.random.Generator) -> float:
     """ROC AUC over all pairs of works (or half a million of them, drawn); NaN where there is but one kind."""
-    left, right = (np.concatenate(each) for each in zip(*pairs.every(len(labels)), strict=True))
-    if len(left) > VALIDATION_PAIRS:
-        some = rng.choice(len(left), VALIDATION_PAIRS, replace=False)
-        left, right = left[some], right[some]
+    left, right = pairs.some(len(labels), VALIDATION_PAIRS, rng)
     return metrics.auc(labels[left] == labels[right], verifier.raw(works, left, right))
+
+
+def reduced(features: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, Layer]:
+    """Principal components (N, P) of features (N, D), rows of unit length on average, and the layer that makes them.
+
+    Fitted on all works, those of the test part too, whose labels it does not see: as the PCA behind style.h5 is."""
+    pca = reduce.fit_pca(lambda: [features], n_components, np.random.default_rng(seed))
+    total = float(pca.explained_variance.sum())
+    scale = np.float32(1 / np.sqrt(total) if total > 0 else 1)
+    kernel = np.ascontiguousarray(pca.components.T) * scale
+    layer = Layer(kernel, -pca.mean @ kernel, "linear")
+    return verification.forward([layer], features), layer
+
+
+def most_components(settings: Settings) -> int:
+    """How many `reduced` should keep for `choose` to choose from."""
+    return MOST_COMPONENTS if settings.n_components == "auto" else settings.n_components
+
+
+def choose(features: np.ndarray, labels: np.ndarray, parts: np.ndarray, settings: Settings) -> Settings:
+    """Settings without `auto`: the number of components of features (N, P) and the shrinkage with which within-class
+    whitening, where `metric` begins, has the highest ROC AUC on works whose labels it was not fitted on.
+
+    Cross-validated over the works outside the test part, which hence has no say in it.
+    """
+    sizes, amounts = (
+        (wanted,) if wanted != "auto" else tried
+        for wanted, tried in ((settings.n_components, COMPONENTS), (settings.shrinkage, SHRINKAGES))
+    )
+    tried = list(dict.fromkeys((min(size, features.shape[1]), amount) for size in sizes for amount in amounts))
+    if settings.method != "metric":
+        tried = [
+            (min(USUAL_COMPONENTS if settings.n_components == "auto" else sizes[0], features.shape[1]), amounts[0])
+        ]
+    others = (parts == pairs.TRAIN) | (parts == pairs.VALIDATION)
+    scores = np.zeros((len(tried), CHOICE_FOLDS))
+    for fold in range(CHOICE_FOLDS) if len(tried) > 1 else ():
+        inner = pairs.fold(labels, others, settings.split == "disjoint", fold, CHOICE_FOLDS, 0.0, settings.seed)
+        known, held_out = (np.flatnonzero(inner == part) for part in (pairs.TRAIN, pairs.TEST))
+        for i, (size, amount) in enumerate(tried):
+            one = settings.model_copy(update={"n_components": size, "shrinkage": amount})
+            verifier = methods.whitened(features[known, :size], labels[known], one)
+            works = verifier.works(features[held_out, :size], held_out)
+            rng = np.random.default_rng(settings.seed)
+            scores[i, fold] = validation_auc(verifier, works, labels[held_out], rng)
+    size, amount = tried[int(np.argmax(np.nan_to_num(scores).mean(axis=1)))]
+    return settings.model_copy(update={"n_components": size, "shrinkage": amount})
 
 
 def train(
@@ -49,7 +95,7 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     known, watched = (np.flatnonzero(parts == part) for part in (pairs.TRAIN, pairs.VALIDATION))
-    method = METHODS[settings.method](tf, features[known], labels[known], settings)
+    method = methods.METHODS[settings.method](tf, features[known], labels[known], settings)
 
     def measure() -> float:
         verifier, rng = method.export(), np.random.default_rng(settings.seed)

@@ -1,12 +1,14 @@
 """Which method tells best whether two works are by the same artist? Cross-validation over artists, or over works.
 
 Every artist is in the test part once a seed (--protocol seen: every work), and all pairs among the test works of a fold
-are scored: at the prevalence they have, and those within one style. Prints Markdown for docs/EXPERIMENTS.md: the mean
-over folds and seeds, 95% intervals that draw whole artists, and the difference from the best untrained score, drawn
-with it.
+are scored: at the prevalence they have, and those within one style. Settings that are `auto` are chosen in every fold
+anew, by the works outside its test part. Prints Markdown for docs/EXPERIMENTS.md: the mean over folds and seeds, 95%
+intervals that draw whole artists, and the difference from the best untrained score, drawn with it.
 
-Reads   images.h5, content.h5, style.h5 and color.h5 with metadata columns as verifier.label and verifier.within say
-Run     python benchmarks/verify_methods.py --config paintings.yaml [--seeds 3] [--folds 5] [--only metric ...]
+Reads   images.h5, content.h5, style.h5, color.h5 and, as verifier.variants says, variants.h5, with metadata columns as
+        verifier.label and verifier.within say
+Run     python benchmarks/verify_methods.py --config paintings.yaml [--seeds 0 1 2] [--folds 5] [--only metric ...]
+        With --results FOLDER every fold's figures are kept there, and a run that was stopped goes on
 Cost    see the column of seconds: of training one fold; times 15 for five folds and three seeds
 """
 
@@ -14,6 +16,7 @@ import argparse
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,28 +24,24 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import header
 
-from artatlas import config, methods, outcomes, pairs, sources, store, verification, verifiers, vgg
+from artatlas import config, judging, methods, outcomes, pairs, selection, sources, store, verification, verifiers, vgg
 from artatlas.pixel_siamese import OnDisk, Pixels
 from artatlas.verification import Verifier
 
-import train_verifier as stage  # isort: skip
-
 MIX = {"content": 0.5, "style": 1.0, "color": 0.4}  # configs/same_artist.yaml
-FIGURES = ("roc_auc", "within", "pr_auc", "accuracy", "answered", "accuracy_answered")
+FIGURES = ("roc_auc", "within", "pr_auc", "calibration_error", "answered", "accuracy_answered")
 
 
 def untrained(features, parts, hubness):
     """The cosine of features as they are."""
     rows = verification.unit(features)
     cohort = rows[parts == pairs.TRAIN] if hubness != "none" else methods.NO_COHORT
-    verifier = Verifier([], "dot", [], hubness, cohort, methods.UNCALIBRATED)
-    return verifier, verifier.works(rows, np.arange(len(rows)))
+    return Verifier([], "dot", [], hubness, cohort, methods.UNCALIBRATED), rows, None
 
 
 def nearness(features):
     """Minus the Euclidean distance."""
-    verifier = Verifier([], "distance", [], "none", methods.NO_COHORT, methods.UNCALIBRATED)
-    return verifier, verifier.works(features, np.arange(len(features)))
+    return Verifier([], "distance", [], "none", methods.NO_COHORT, methods.UNCALIBRATED), features, None
 
 
 class Bench:
@@ -51,7 +50,7 @@ class Bench:
         chosen = settings.verifier
         weights = dict(chosen.sources)
         self.image_ids, self.inputs = sources.common_ids(settings, list(weights))
-        known = stage.read_known(settings, self.image_ids, self.inputs)
+        known = selection.read_known(settings, self.image_ids, self.inputs)
         with store.open_output(settings, "images") as h5:
             self.all_ids = store.read_ids(h5)
         self.labels, self.picture = known.columns[chosen.label], known.picture
@@ -62,38 +61,44 @@ class Bench:
             ("color", {"color": 1}, "none"), ("content", {"content": 1}, "cosine"),
         ):  # fmt: skip
             self.features[name] = sources.read_features(settings, self.image_ids, mix, scaling)[0]
-        self.components = stage.reduced(self.features["input"], chosen.n_components, chosen.seed)[0]
+        most = verifiers.most_components(chosen)
+        self.components = verifiers.reduced(self.features["input"], most, chosen.seed)[0]
         # Every fold and seed is judged by the same samples of artists: they are the same artists each time.
         rng, n_labels = np.random.default_rng(0), len(np.unique(self.labels))
         self.drawn = rng.multinomial(n_labels, np.full(n_labels, 1 / n_labels), outcomes.N_SAMPLES)
         n_groups = outcomes.N_GROUPS
         self.drawn_groups = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), outcomes.N_SAMPLES)
         self.chosen = pairs.choose(
-            self.labels, self.picture, chosen.least_works, chosen.most_works, chosen.n_labels,
+            self.labels, known.group, chosen.least_works, chosen.most_works, chosen.n_labels,
             np.random.default_rng(chosen.seed),
         )  # fmt: skip
 
     def scorers(self, labels, parts, seed):
-        """name -> function that trains and returns the verifier and the works as it sees them."""
+        """name -> function that trains and returns the verifier, what it sees of the works and, where other folds are
+        to be trained for its calibration, the settings."""
         base = self.settings.verifier.model_copy(update={"seed": seed})
 
+        def settled(**changes):
+            """Settings without `auto`, and the features that they ask for."""
+            chosen = verifiers.choose(self.components, labels, parts, base.model_copy(update=changes))
+            return chosen, self.components[:, : chosen.n_components]
+
         def trained(**changes):
-            chosen = base.model_copy(update=changes)
-            verifier, _ = verifiers.train(self.tf, self.components, labels, parts, chosen, None)
-            return verifier, verifier.works(self.components, self.picture)
+            chosen, seen = settled(**changes)
+            verifier, _ = verifiers.train(self.tf, seen, labels, parts, chosen, None)
+            return verifier, seen, chosen if chosen.method == "metric" else None
 
         def closed_form(**changes):
-            chosen, known = base.model_copy(update=changes), parts == pairs.TRAIN
-            method = methods.metric(self.tf, self.components[known], labels[known], chosen)
-            verifier = method.export()
-            return verifier, verifier.works(self.components, self.picture)
+            chosen, seen = settled(method="metric", **changes)
+            known = parts == pairs.TRAIN
+            return methods.whitened(seen[known], labels[known], chosen), seen, None
 
         def from_pixels():
             rows = store.rows_of(self.image_ids, self.all_ids)
             pixels = Pixels(OnDisk(self.settings.outputs / "images.h5"), rows)
             chosen = base.model_copy(update={"method": "siamese_contrastive"})
             verifier, _ = verifiers.train(self.tf, pixels, labels, parts, chosen, None)
-            return verifier, verifier.works(pixels, self.picture)
+            return verifier, pixels, None
 
         return {
             "Gram cosine": lambda: untrained(self.features["style"], parts, "none"),
@@ -118,12 +123,11 @@ class Bench:
     def fold(self, name, labels, parts, seed):
         """Samples of the figures of one method on one fold, and the seconds that it took to train."""
         start = time.perf_counter()
-        verifier, works = self.scorers(labels, parts, seed)[name]()
+        verifier, seen, chosen = self.scorers(labels, parts, seed)[name]()
         seconds = time.perf_counter() - start
-        fitted, edges = stage.calibrate(verifier, works, labels, parts, self.settings)
-        verifier = Verifier(
-            verifier.layers, verifier.readout, verifier.weights, verifier.hubness, verifier.cohort, fitted
-        )
+        chosen = chosen or self.settings.verifier.model_copy(update={"calibration_folds": None})
+        fitted, edges = judging.calibrate(self.tf, verifier, seen, self.picture, labels, parts, chosen)
+        verifier, works = replace(verifier, calibration=fitted), verifier.works(seen, self.picture)
         test = np.flatnonzero(parts == pairs.TEST)
         _, group = np.unique(labels, return_inverse=True)
         order = np.unique(group[test])
@@ -132,7 +136,7 @@ class Bench:
             drawn[:, : len(order)] = self.drawn[:, order]
         else:  # 32 groups of artists, the same in every fold
             drawn, group = self.drawn_groups, group % outcomes.N_GROUPS
-        found = stage.count(verifier, works, labels, self.within, test, edges, group)
+        found = judging.count(verifier, works, labels, self.within, test, edges, group)
         samples = found["all"].samples(drawn)
         return samples | {"within": found["within"].samples(drawn)["roc_auc"]}, seconds
 
@@ -140,9 +144,9 @@ class Bench:
 def table(results):
     """Markdown: name -> ([samples of a fold], [seconds])."""
     lines = [
-        "| method | ROC AUC | 95% | within one style | 95% | PR AUC | accuracy | sure | then accuracy |"
-        " better than the best untrained by: all | within | s to train |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| method | ROC AUC | 95% | within | 95% | PR AUC | calibration error | sure | then accuracy |"
+        " better than the best untrained by: all | within | s to train | folds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice")  # a method that is never sure has no accuracy then
@@ -164,9 +168,14 @@ def table(results):
                 continue
             gain = outcomes.figure(found[key] - means[best][key])
             cells.append(f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})")
-        cells.append(f"{np.median(results[name][1]):.1f}")
+        cells += [f"{np.median(results[name][1]):.1f}", str(len(results[name][1]))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def take_up(kept):
+    with np.load(kept) as saved:
+        return {name: saved[name] for name in saved.files if name != "seconds"}, float(saved["seconds"])
 
 
 def main():
@@ -174,17 +183,18 @@ def main():
     parser.add_argument("--config", type=Path)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--protocol", choices=("disjoint", "seen"), default="disjoint")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--runs", type=int, help="folds that are really run of every seed (default: all)")
     parser.add_argument("--only", nargs="+", help="names of methods")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="where figures are kept, and taken up again")
     parser.add_argument("--shuffled", action="store_true", help="control: artists dealt to works at random")
     arguments = parser.parse_args()
     settings = config.load(arguments.config, tuple(arguments.set))
     tf = vgg.start_tensorflow(settings)
     bench = Bench(settings, tf)
     results = {}
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         labels = bench.labels.copy()
         if arguments.shuffled:
             labels[bench.chosen] = np.random.default_rng(seed).permutation(labels[bench.chosen])
@@ -194,15 +204,21 @@ def main():
                 settings.verifier.validation_share, seed,
             )  # fmt: skip
             for name in arguments.only or bench.scorers(labels, parts, seed):
-                samples, seconds = bench.fold(name, labels, parts, seed)
+                kept = arguments.results and arguments.results / f"{name} {seed} {i}.npz"
+                samples, seconds = take_up(kept) if kept and kept.exists() else bench.fold(name, labels, parts, seed)
+                if kept and not kept.exists():
+                    arguments.results.mkdir(parents=True, exist_ok=True)
+                    with store.replacing(kept) as temporary:
+                        np.savez(temporary, seconds=seconds, **samples)
                 folds, times = results.setdefault(name, ([], []))
                 folds.append(samples)
                 times.append(seconds)
                 print(f"seed {seed} fold {i} {name}: {samples['roc_auc'][0]:.3f} {samples['within'][0]:.3f}"
                       f" {seconds:.1f} s", file=sys.stderr, flush=True)  # fmt: skip
     n_labels = len(np.unique(bench.labels[bench.chosen]))
-    print(header("numpy", "tensorflow-cpu", "keras") + f". {bench.chosen.sum():,} works of {n_labels} artists,"
-          f" {arguments.folds} folds, seeds {arguments.seeds}, {arguments.protocol}.\n")  # fmt: skip
+    seeds = ", ".join(map(str, arguments.seeds))
+    print(header("numpy", "tensorflow-cpu", "keras") + f". {bench.chosen.sum():,} works of {n_labels} labels,"
+          f" {arguments.folds} folds, seeds {seeds}, {arguments.protocol}.\n")  # fmt: skip
     print(table(results))
 
 

@@ -29,7 +29,7 @@ def test_no_picture_is_in_two_parts_and_no_artist_where_they_are_disjoint(collec
     ways.append(pairs.fold(labels, chosen, disjoint, fold % 5, 5, 0.2, seed))
     for parts in ways:
         used = np.flatnonzero(parts != UNUSED)
-        assert len(np.unique(picture[used])) == len(used)  # a copy would be a second row of the same picture
+        assert len(np.unique(picture[used])) == len(used)  # a variant would be a second row of the same group
         assert (labels[used] != "").all()
         if disjoint:
             sides = [set(labels[parts == part]) for part in (TRAIN, VALIDATION, TEST)]
@@ -88,3 +88,19 @@ def test_pairs_are_of_their_kind_and_never_of_a_work_with_itself(labels, share, 
 def test_every_pair_comes_once(n_works, block):
     found = [pair for left, right in pairs.every(n_works, block) for pair in zip(left, right, strict=True)]
     assert found == [(a, b) for a in range(n_works) for b in range(a + 1, n_works)]
+
+
+def test_of_works_that_are_one_picture_the_first_with_a_label_takes_part():
+    labels = np.array(["", "a", "b", "a", "b"], dtype=object)
+    group = np.array([0, 0, 0, 3, 4])
+    np.testing.assert_array_equal(pairs.usable(labels, group), [False, True, False, True, True])
+
+
+@given(st.integers(0, 40), st.integers(1, 2000), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_some_pairs_are_all_where_they_fit_and_else_as_many_as_asked(n_works, most, seed):
+    left, right = pairs.some(n_works, most, np.random.default_rng(seed))
+    assert len(left) == min(most, n_works * (n_works - 1) // 2) and (left != right).all()
+    if len(left) < most:
+        assert len({frozenset(pair) for pair in zip(left.tolist(), right.tolist(), strict=True)}) == len(left)
+    assert not len(left) or max(left.max(), right.max()) < n_works

@@ -25,7 +25,9 @@ QUICK = ("verifier.n_components=20", "verifier.dimensions=8", "verifier.epochs=3
 
 
 def settings_of(**changes):
-    return config.load().verifier.model_copy(update={"dimensions": 8, "epochs": 5, "validation_share": 0.2} | changes)
+    return config.load().verifier.model_copy(
+        update={"dimensions": 8, "epochs": 5, "validation_share": 0.2, "shrinkage": 0.6} | changes
+    )
 
 
 def planted(n_artists=40, n_works=8, noise=1.0, seed=0):
@@ -201,7 +203,7 @@ def test_a_saved_selection_trains_the_same_verifier_and_one_that_leaks_is_refuse
     selection = tmp_path / "selection.csv"
     text = (folder / "verifier" / "selection.csv").read_text(encoding="utf-8")
     selection.write_text(text, encoding="utf-8")
-    for name in ("images.h5", "content.h5", "style.h5", "color.h5"):
+    for name in ("images.h5", "content.h5", "style.h5", "color.h5", "neighbors.h5", "variants.h5"):
         os.link(folder / name, tmp_path / name)
     again = flags(painted, tmp_path, *QUICK, "verifier.seed=42", f"verifier.selection={selection}")
     run_script("train_verifier.py", *again)
@@ -235,7 +237,7 @@ def test_kill_9_leaves_the_old_verifier_and_the_next_run_the_same_bytes(painted,
     """A07"""
     folder, _ = trained
     before = (folder / "verifier.h5").read_bytes()
-    for name in ("images.h5", "content.h5", "style.h5", "color.h5", "verifier.h5"):
+    for name in ("images.h5", "content.h5", "style.h5", "color.h5", "neighbors.h5", "variants.h5", "verifier.h5"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     command = [sys.executable, str(REPO / "train_verifier.py"), *flags(painted, tmp_path, *QUICK)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

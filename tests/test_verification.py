@@ -111,9 +111,20 @@ def test_calibrated_probabilities_can_be_believed(kind):
     for prevalence in (0.1, 0.5):
         fitted = calibration.fit(raw, is_same, prevalence, kind, 0.9)
         weights = np.where(is_same, prevalence / is_same.sum(), (1 - prevalence) / (~is_same).sum())
-        said, true, mass = calibration.reliability(fitted.probability(raw), is_same, weights)
-        assert mass.sum() == pytest.approx(1)
-        assert np.abs(said - true) @ mass < 0.02
+        probability = fitted.probability(raw)
+        group = np.arange(20_000) % outcomes.N_GROUPS
+        found = Outcomes(outcomes.edges(raw), fitted.band, prevalence)
+        found.add(raw, probability, is_same, group, group)
+        said, true, mass, of_same = (values[0] for values in found.reliability())
+        assert mass.sum() == pytest.approx(1) and of_same.sum() == pytest.approx(prevalence)
+        tenth = (probability >= 0.3) & (probability < 0.4)
+        assert said[3] == pytest.approx(np.average(probability[tenth], weights=weights[tenth]))
+        assert true[3] == pytest.approx(np.average(is_same[tenth], weights=weights[tenth]))
+        error = found.figures()["calibration_error"]
+        assert error.value == pytest.approx(np.nansum(np.abs(said - true) * mass)) and error.value < 0.02
+        sure = Outcomes(outcomes.edges(raw), fitted.band, prevalence)  # the control: the same order, too sure of itself
+        sure.add(raw, np.clip(probability * 3 - 1, 0, 1), is_same, group, group)
+        assert sure.figures()["calibration_error"].low > 0.05
         assert (np.diff(fitted.probability(np.linspace(-9, 9, 500, dtype=np.float32))) >= 0).all()
     assert np.abs(fitted.probability(raw).mean() - is_same.mean()) > 0.2  # the control: made for 0.5, there are 0.1
 

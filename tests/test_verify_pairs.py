@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import peak_bytes, run_script
 
-from artatlas import calibration, config, metrics, outcomes, store, verification
+from artatlas import calibration, config, metrics, outcomes, pair_files, store, verification
 from artatlas.errors import UserError
 from artatlas.verification import Layer, Verifier
 
@@ -88,7 +88,7 @@ def test_order_of_rows_and_of_pairs_and_size_of_blocks_do_not_matter(by_hand, tm
     left, right, _ = some_pairs(labels, 500)
     rows = [(i, IDS[a], IDS[b]) for i, (a, b) in enumerate(zip(left, right, strict=True))]
     straight = read_scores(script.main(settings, write_pairs(tmp_path / "a.csv", rows))[0])
-    monkeypatch.setattr(script.Pairs.read, "__defaults__", (7,))
+    monkeypatch.setattr(pair_files.Pairs.read, "__defaults__", (7,))
     order = np.random.default_rng(1).permutation(500)
     turned = [(rows[i][0], rows[i][2], rows[i][1]) for i in order]
     mixed = read_scores(script.main(settings, write_pairs(tmp_path / "b.csv", turned))[0])
@@ -166,7 +166,7 @@ def test_what_is_wrong_with_a_file_is_told(by_hand, tmp_path, text, message):
 
 def test_memory_does_not_grow_with_the_pairs(by_hand, tmp_path, monkeypatch):
     settings, *_ = by_hand
-    monkeypatch.setattr(script.Pairs.read, "__defaults__", (2000,))
+    monkeypatch.setattr(pair_files.Pairs.read, "__defaults__", (2000,))
     peaks = []
     for n_pairs in (10_000, 80_000):
         left, right = np.random.default_rng(0).integers(200, size=(2, n_pairs))

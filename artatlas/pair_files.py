@@ -1,0 +1,81 @@
+"""CSV files of pairs of pictures, as Kaggle's "Painter by Numbers" has them: read some rows at a time, however many."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artatlas import cli, store
+from artatlas.errors import UserError
+
+ROWS = 1 << 15  # pairs at a time, some 20 MB as Python's text
+TRUE, FALSE = ("1", "true", "True", "1.0"), ("0", "false", "False", "0.0")
+
+
+class Pairs:
+    """A CSV of pairs, read some rows at a time, as often as is needed.
+
+    Raises UserError where it is not readable or lacks a column; `same` may be missing.
+    """
+
+    def __init__(self, path: Path, index: str, left: str, right: str, same: str) -> None:
+        self.path, self.shown = path, store.show(path)
+        with self._open() as reader:
+            self.header: list[str] = next(reader, [])
+        for name in (index, left, right):
+            if name not in self.header:
+                found = ", ".join(map(cli.printable, self.header)) or "it is empty"
+                raise UserError(
+                    f"{self.shown}: has no column {name} ({found}). Name its columns with --index, --left and --right."
+                )
+        self.columns = [self.header.index(name) for name in (index, left, right)]
+        self.same = self.header.index(same) if same in self.header else None
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The rows as lists of text; what goes wrong while they are read is told."""
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                yield csv.reader(file)
+        except OSError as error:
+            raise UserError(f"{self.shown}: cannot be read ({error.strerror}). Name a CSV of pairs.") from None
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise UserError(f"{self.shown}: is not readable as CSV ({error}). Save it again as UTF-8.") from None
+
+    def read(self, at_a_time: int = ROWS) -> Iterator[tuple[tuple[str, ...], ...]]:
+        """index, left, right and, where there is one, same: tuples of text of up to `at_a_time` rows."""
+        wanted = [*self.columns, *([self.same] if self.same is not None else [])]
+        with self._open() as reader:
+            next(reader)
+            while block := list(islice(reader, at_a_time)):
+                rows = [row for row in block if row]  # there may be an empty line at the end
+                for odd in (row for row in rows if len(row) != len(self.header)):
+                    raise UserError(
+                        f"{self.shown}: {cli.printable(','.join(odd))[:80]} has {len(odd)} fields, the header has"
+                        f" {len(self.header)}. Correct that line."
+                    )
+                if rows:
+                    columns = tuple(zip(*rows, strict=True))
+                    yield tuple(columns[i] for i in wanted)
+
+    def names(self) -> set[str]:
+        """Every picture that a pair names."""
+        found: set[str] = set()
+        for _, left, right, *_ in cli.progress(self.read(), unit="block", desc="reading"):
+            found.update(left)
+            found.update(right)
+        return found
+
+
+def is_true(values: tuple[str, ...], shown: str) -> np.ndarray:
+    truth = np.fromiter((1 if value in TRUE else 0 if value in FALSE else -1 for value in values), np.int8)
+    if (truth < 0).any():
+        value = values[int(np.argmin(truth))]
+        raise UserError(f"{shown}: {cli.printable(value)!r} is no answer. Use 1 and 0, or leave the column out.")
+    return truth == 1
