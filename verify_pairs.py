@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 from contextlib import ExitStack
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def score(
         scores.writerow(["index", "score"])
         lacking.writerow(["index", "image"])
         for index, left, right, *same in cli.progress(pairs.read(), unit="block", desc="scoring"):
-            a, b = (np.fromiter((row_of.get(name, -1) for name in side), np.int64) for side in (left, right))
+            a, b = (np.fromiter(map(row_of.get, side, repeat(-1)), np.int64, len(side)) for side in (left, right))
             there = (a >= 0) & (b >= 0)
             for i in np.flatnonzero(~there):
                 lacking.writerows([index[i], name] for name, row in ((left[i], a[i]), (right[i], b[i])) if row < 0)

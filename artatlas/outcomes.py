@@ -95,7 +95,8 @@ class Outcomes:
         roc_auc, pr_auc; prevalence : share of same pairs; always_different : the accuracy of that answer
         accuracy : at probability 0.5; balanced_accuracy : the mean of those of the two kinds
         answered : share of pairs outside the band; accuracy_answered : accuracy of these
-        calibration_error : the expected one of Naeini et al. 2015 in ten bins, at the prevalence of the probabilities
+        calibration_error : the expected one of Naeini et al. 2015 in ten bins, at the prevalence of the probabilities;
+            being a sum of sizes it is larger in samples, so that an interval may lie above what was seen
         """
         used, weights, n_groups = self._weights(drawn)
         scores, answers = (_drawn(weights, counts[used]) for counts in (self.by_score, self.by_answer))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from artatlas import cli, store
 from artatlas.errors import UserError
 
 ROWS = 1 << 15  # pairs at a time, some 20 MB as Python's text
-TRUE, FALSE = ("1", "true", "True", "1.0"), ("0", "false", "False", "0.0")
+ANSWERS = dict.fromkeys(("1", "true", "True", "1.0"), 1) | dict.fromkeys(("0", "false", "False", "0.0"), 0)
 
 
 class Pairs:
@@ -53,16 +53,20 @@ class Pairs:
         wanted = [*self.columns, *([self.same] if self.same is not None else [])]
         with self._open() as reader:
             next(reader)
-            while block := list(islice(reader, at_a_time)):
-                rows = [row for row in block if row]  # there may be an empty line at the end
-                for odd in (row for row in rows if len(row) != len(self.header)):
-                    raise UserError(
-                        f"{self.shown}: {cli.printable(','.join(odd))[:80]} has {len(odd)} fields, the header has"
-                        f" {len(self.header)}. Correct that line."
-                    )
+            while rows := list(islice(reader, at_a_time)):
+                if set(map(len, rows)) != {len(self.header)}:
+                    rows = [row for row in rows if row]  # there may be an empty line at the end
+                    self._check(rows)
                 if rows:
                     columns = tuple(zip(*rows, strict=True))
                     yield tuple(columns[i] for i in wanted)
+
+    def _check(self, rows: list[list[str]]) -> None:
+        for odd in (row for row in rows if len(row) != len(self.header)):
+            raise UserError(
+                f"{self.shown}: {cli.printable(','.join(odd))[:80]} has {len(odd)} fields, the header has"
+                f" {len(self.header)}. Correct that line."
+            )
 
     def names(self) -> set[str]:
         """Every picture that a pair names."""
@@ -74,7 +78,8 @@ class Pairs:
 
 
 def is_true(values: tuple[str, ...], shown: str) -> np.ndarray:
-    truth = np.fromiter((1 if value in TRUE else 0 if value in FALSE else -1 for value in values), np.int8)
+    """(P,) bool of answers as text. Raises UserError where one is neither yes nor no; `shown`: the file's name."""
+    truth = np.fromiter(map(ANSWERS.get, values, repeat(-1)), np.int8, len(values))
     if (truth < 0).any():
         value = values[int(np.argmin(truth))]
         raise UserError(f"{shown}: {cli.printable(value)!r} is no answer. Use 1 and 0, or leave the column out.")

@@ -1,6 +1,7 @@
 """A verifier trained on planted artists knows new ones; a stopped run ends in the same bytes; mistakes are told."""
 
 import csv
+import dataclasses
 import os
 import shutil
 import signal
@@ -14,7 +15,20 @@ import pytest
 from conftest import REPO, flags, run_script
 from PIL import Image
 
-from artatlas import config, methods, metrics, pairs, pixel_siamese, verification, verifiers, vgg
+from artatlas import (
+    calibration,
+    config,
+    judging,
+    methods,
+    metrics,
+    outcomes,
+    pairs,
+    pixel_siamese,
+    selection,
+    verification,
+    verifiers,
+    vgg,
+)  # fmt: skip
 from artatlas.errors import UserError
 from artatlas.pixel_siamese import Pixels
 
@@ -125,6 +139,64 @@ def test_within_class_whitening_makes_artists_scatter_alike():
     assert np.abs(before / before.trace() * 20 - np.eye(20)).max() > 0.3  # the control: they did not
     between = centres.var(axis=0)
     assert between[:6].sum() > 5 * between[6:].sum() and (np.diff(between) <= 1e-3 * between[0]).all()
+
+
+def test_what_is_chosen_does_best_on_unseen_labels_and_the_test_part_has_no_say(monkeypatch):
+    """Artists differ in 6 of 20 columns: in the first ones, six are enough; in the last ones, all are needed."""
+    monkeypatch.setattr(verifiers, "COMPONENTS", (6, 20))
+    monkeypatch.setattr(verifiers, "SHRINKAGES", (0.5,))
+    features, labels = planted(noise=0.7)
+    parts = parts_of(labels)
+    auto = settings_of(n_components="auto", shrinkage="auto")
+    chosen = verifiers.choose(features, labels, parts, auto)
+    assert (chosen.n_components, chosen.shrinkage) == (6, 0.5)
+    assert verifiers.choose(features[:, ::-1], labels, parts, auto).n_components == 20  # the control
+    assert verifiers.choose(features, labels, parts, chosen) == chosen  # what is no `auto` stays
+    swapped, test = features.copy(), parts == pairs.TEST
+    swapped[test] = features[test, ::-1]
+    assert verifiers.choose(swapped, labels, parts, auto) == chosen
+
+
+def test_cross_fitted_probabilities_can_be_believed_of_labels_never_seen(tf):
+    features, labels = planted(40, 8, noise=0.5)
+    parts = parts_of(labels)
+    chosen = settings_of(epochs=2, dropout=0.1)
+    trained, _ = verifiers.train(tf, features, labels, parts, chosen, None)
+    picture, test = np.arange(len(labels)), np.flatnonzero(parts == pairs.TEST)
+    works, errors = trained.works(features, picture), []
+    _, group = np.unique(labels, return_inverse=True)
+    for folds in (3, None):
+        settings = chosen.model_copy(update={"calibration_folds": folds})
+        fitted, edges = judging.calibrate(tf, trained, features, picture, labels, parts, settings)
+        verifier = dataclasses.replace(trained, calibration=fitted)
+        found = judging.count(verifier, works, labels, None, test, edges, group % outcomes.N_GROUPS)
+        errors.append(found["all"].figures()["calibration_error"].value)
+    assert errors[0] < 0.1
+    shuffled = dataclasses.replace(trained, calibration=calibration.Calibration("platt", np.array([9.0, 0.0]), picture))
+    bad = judging.count(shuffled, works, labels, None, test, edges, group % outcomes.N_GROUPS)  # the control
+    assert bad["all"].figures()["calibration_error"].value > 0.15
+
+
+def test_of_works_that_are_one_picture_one_takes_part(painted, finished, tmp_path):
+    for name in ("images.h5", "content.h5", "style.h5", "color.h5", "variants.h5"):
+        shutil.copy(finished / name, tmp_path / name)
+    settings = config.load(None, tuple(flags(painted, tmp_path, *QUICK)[1::2]))
+    with h5py.File(tmp_path / "variants.h5", "r+") as h5:
+        ids, group = h5["image_ids"].asstr()[:], np.arange(len(h5["group"]))
+        group[[9, 20, 63]] = 2  # works of four painters
+        h5["group"][:] = group
+    inputs = {}
+    known = selection.read_known(settings, ids[::-1], inputs)  # joined by id, not by position
+    assert set(inputs) == {"images", "variants"}
+    assert len(set(known.group[[63 - 9, 63 - 20, 0, 63 - 2]])) == 1 and len(np.unique(known.group)) == 61
+    labels = known.columns["artist"]
+    parts = selection.select(settings, ids[::-1], labels, known.group)
+    assert (parts[[63 - 9, 63 - 20, 0, 63 - 2]] != pairs.UNUSED).sum() == 1
+    apart = config.load(None, tuple(flags(painted, tmp_path, *QUICK, "verifier.variants=apart")[1::2]))
+    assert len(np.unique(selection.read_known(apart, ids, {}).group)) == 64  # the control
+    (tmp_path / "variants.h5").unlink()
+    with pytest.raises(UserError, match=r"variants.h5 does not exist. Run: python find_variants.py"):
+        selection.read_known(settings, ids, {})
 
 
 def test_the_contrastive_loss_is_the_papers(tf):
