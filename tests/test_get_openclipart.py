@@ -1,9 +1,12 @@
 """Open Clip Art comes out of its packages whole, with its credits, and nothing else does."""
 
 import csv
+import functools
 import hashlib
+import http.server
 import io
 import tarfile
+import threading
 from xml.parsers import expat
 
 import get_openclipart as script
@@ -55,6 +58,11 @@ def deb(path, members):
             file.write(f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode())
             file.write(content + b"\n" * (len(content) % 2))
     return path
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 @pytest.fixture
@@ -148,6 +156,28 @@ def test_only_the_published_packages_are_taken(tmp_path, debs, monkeypatch):
     (tmp_path / "odd").write_bytes(b"PK")
     with pytest.raises(UserError, match="is not a .deb"), debian.open_data(tmp_path / "odd"):
         pass
+
+
+def test_packages_come_from_a_mirror_and_only_whole(tmp_path, debs):
+    served = tmp_path / "debian" / script.POOL
+    served.mkdir(parents=True)
+    for name, path in zip(script.PACKAGES, debs, strict=True):
+        (served / name).write_bytes(path.read_bytes())
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "debian")
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        mirror = f"http://127.0.0.1:{server.server_port}"
+        folder = tmp_path / "collection"
+        assert "5 pictures by 1 artist" in script.get(folder, mirror + "/", [])
+        assert not (folder / ".packages").exists()
+        second = served / list(script.PACKAGES)[1]
+        second.write_bytes(second.read_bytes()[:-1] + b"?")
+        with pytest.raises(UserError, match=r"is not the published file \(SHA256 .*and name it with --debs"):
+            script.get(tmp_path / "other", mirror, [])
+        kept = [path.name for path in (tmp_path / "other").rglob("*") if path.is_file()]
+        assert kept == [next(iter(script.PACKAGES))]  # the next run has to fetch the other alone
+        server.shutdown()
 
 
 def test_the_pipeline_takes_it_and_transparent_pictures_get_a_white_ground(tmp_path, debs):

@@ -35,7 +35,7 @@ from artatlas.pixel_siamese import Pixels
 import train_verifier as script  # isort: skip
 
 QUICK = ("verifier.n_components=20", "verifier.dimensions=8", "verifier.epochs=3", "verifier.validation_share=0.25",
-         "verifier.test_share=0.25")  # fmt: skip
+         "verifier.test_share=0.25", "verifier.calibration_folds=2")  # fmt: skip
 
 
 def settings_of(**changes):
