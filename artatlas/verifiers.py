@@ -20,8 +20,8 @@ from artatlas.pixel_siamese import Pixels
 from artatlas.verification import Layer, Verifier, Works
 
 SAVED_EVERY_S = 5  # an epoch takes less; a stopped run loses no more than this
-COMPONENTS, SHRINKAGES = (60, 100, 160, 250), (0.4, 0.6, 0.8)  # that `auto` chooses from
-USUAL_COMPONENTS, MOST_COMPONENTS, CHOICE_FOLDS = 160, max(COMPONENTS), 4
+COMPONENTS, SHRINKAGES = (80, 160), (0.5, 0.8)  # that `auto` chooses from
+USUAL_COMPONENTS, MOST_COMPONENTS, CHOICE_FOLDS = 160, max(COMPONENTS), 3
 VALIDATION_PAIRS = 500_000  # at most, of all pairs among validation works
 
 

@@ -54,6 +54,7 @@ class Bench:
         with store.open_output(settings, "images") as h5:
             self.all_ids = store.read_ids(h5)
         self.labels, self.picture = known.columns[chosen.label], known.picture
+        self.choices = {}  # settings without `auto`, by what they were chosen for
         self.within = known.columns[chosen.within]
         self.features = {}
         for name, mix, scaling in (
@@ -79,9 +80,13 @@ class Bench:
         base = self.settings.verifier.model_copy(update={"seed": seed})
 
         def settled(**changes):
-            """Settings without `auto`, and the features that they ask for."""
-            chosen = verifiers.choose(self.components, labels, parts, base.model_copy(update=changes))
-            return chosen, self.components[:, : chosen.n_components]
+            """Settings without `auto`, and the features that they ask for; chosen once for all forms of `metric`."""
+            wanted = base.model_copy(update=changes)
+            key = wanted.method == "metric", seed, parts.tobytes()
+            if key not in self.choices:
+                self.choices[key] = verifiers.choose(self.components, labels, parts, wanted)
+            found = {name: getattr(self.choices[key], name) for name in ("n_components", "shrinkage")}
+            return wanted.model_copy(update=found), self.components[:, : found["n_components"]]
 
         def trained(**changes):
             chosen, seen = settled(**changes)
