@@ -1,6 +1,7 @@
 """A page to explore the collection, in any browser, from any web server or straight from the disk.
 
-Reads   outputs/grid.h5, tsne.h5, neighbors.h5, images.h5
+Reads   outputs/grid.h5, tsne.h5, neighbors.h5, images.h5; faithfulness.h5 and clusters.h5 where there are such, to show
+        which places on a map to distrust, and groups; the pictures themselves where detail_px is larger than thumbnails
 Writes  outputs/viewer/   index.html and all that it needs:
         tiles/<map>_<grid|scatter>/   Deep Zoom pyramids, with a .dzi beside each for other viewers
         pictures/   what is shown of single works, at most detail_px; none of restricted works
@@ -23,41 +24,27 @@ import h5py
 import numpy as np
 from PIL import ImageColor
 
-from artatlas import cli, metadata, mosaic, npm, shards, sidecars, store, templates
+from artatlas import cli, exhibits, findings, mosaic, npm, originals, shards, sidecars, store
 from artatlas import thumbnails as thumbs
-from artatlas.config import Config, Viewer
+from artatlas.config import Config
 from artatlas.errors import UserError
+from artatlas.exhibits import Works
 from artatlas.images import n_threads
-from artatlas.layouts import Map, read_maps, rows_of_works
 from artatlas.mosaic import Mosaic
 from artatlas.pyramid import Pyramid, Tiling, dzi, existing
-from artatlas.sidecars import packed, packed_bits
+from artatlas.sidecars import Column, packed, packed_bits
 from artatlas.stages import BY_NAME
 from artatlas.thumbnails import Shelf, Thumbnails
 
-N_NEIGHBORS = 12  # of each space that the page shows, at most
-NOT_RESTRICTED = ("", "0", "no", "false", "n", "f")  # what a column of rights says of works that may be shown
 PAGE_FILES = (
     "index.html", "style.css",
-    "core.js", "search.js", "map.js", "panel.js", "list.js", "filters.js", "select.js", "main.js",
+    "core.js", "search.js", "layouts.js", "overlay.js", "map.js", "panel.js", "list.js", "filters.js", "select.js",
+    "main.js",
 )  # fmt: skip
 LIBRARY_FILES = {
     "build/openseadragon/openseadragon.min.js": "openseadragon.min.js",
     "LICENSE.txt": "openseadragon.LICENSE.txt",
 }
-
-
-@dataclass(frozen=True)
-class Works:
-    """All works of the maps, in the order in which the page numbers them."""
-
-    ids: np.ndarray  # (N,) str
-    rows: np.ndarray  # (N,) int64, of images.h5
-    sizes: np.ndarray  # (N, 2) int64 (width, height) px of the thumbnails
-    columns: dict[str, list[str]]  # by the names that users know, "/" included
-    is_restricted: np.ndarray  # (N,) bool
-    maps: list[Map]
-    neighbors: np.ndarray  # (N, spaces, k) int32, numbers of the nearest works; -1 for none
 
 
 @dataclass(frozen=True)
@@ -70,46 +57,10 @@ class Layout:
     pyramid: Pyramid
 
 
-def read(config: Config, grid: h5py.File, tsne: h5py.File, neighbors: h5py.File, images: h5py.File) -> Works:
-    """Works that are near on the first map get near numbers, so that the page needs few files for what it shows."""
-    maps = read_maps(tsne, grid, list(config.maps))
-    order = sidecars.near_each_other(maps[0].cells)
-    maps = [Map(each.name, each.coordinates[order], each.cells[order], each.shape) for each in maps]
-    image_ids = store.read_ids(tsne)[order]
-    rows = rows_of_works(images, image_ids, config)
-    group = images.get("metadata", {})
-    columns = {name.replace(metadata.SLASH, "/"): list(group[name].asstr()[:][rows]) for name in group}
-    sizes = np.column_stack((images["width"][:][rows], images["height"][:][rows])).tolist()
-    sizes = np.array([thumbs.shown_size(size, config.images.thumbnail_px, "contain") for size in sizes])
-    is_restricted = restricted(config.viewer.restricted, columns, len(rows))
-    near = read_neighbors(neighbors, list(config.similar.spaces), image_ids)
-    return Works(image_ids, rows, sizes, columns, is_restricted, maps, near)
-
-
-def restricted(column: str | None, columns: dict[str, list[str]], n_works: int) -> np.ndarray:
-    """Which works must not be shown, (N,) bool. Raises UserError where the column that tells is missing."""
-    if column is None:
-        return np.zeros(n_works, bool)
-    if column not in columns:
-        raise UserError(
-            f"viewer.restricted: the metadata has no column {column} ({_has(columns)}), so nobody can tell which works"
-            " must not be shown. Name one of its columns, or set it to null to show all."
-        )
-    return np.array([value.strip().lower() not in NOT_RESTRICTED for value in columns[column]])
-
-
-def read_neighbors(neighbors: h5py.File, spaces: list[str], image_ids: np.ndarray) -> np.ndarray:
-    stored = store.read_ids(neighbors)
-    number_of = {image_id: number for number, image_id in enumerate(image_ids)}
-    numbers = np.array([*(number_of.get(image_id, -1) for image_id in stored), -1], np.int32)  # the last is for row -1
-    rows = store.rows_of(image_ids, stored)
-    return np.stack([numbers[neighbors[f"{space}/indices"][:][rows, :N_NEIGHBORS]] for space in spaces], axis=1)
-
-
-def check(config: Config, columns: dict[str, list[str]]) -> None:
-    """Raises UserError for settings that contradict each other; tells of columns that the metadata does not have."""
+def check(config: Config) -> None:
+    """Raises UserError for settings that contradict each other."""
     viewer, stored_px, problems = config.viewer, config.images.thumbnail_px, []
-    for key in ("cell_px", "scatter_px", "detail_px"):
+    for key in ("cell_px", "scatter_px"):
         if (asked := getattr(viewer, key)) > stored_px:
             problems.append(
                 f"viewer.{key}: {asked} would be blurred, images.thumbnail_px is {stored_px}. Set it to {stored_px} or"
@@ -122,31 +73,6 @@ def check(config: Config, columns: dict[str, list[str]]) -> None:
         )
     if problems:
         raise UserError(*problems)
-    for key in ("title", "caption", "link"):
-        for field in templates.fields(getattr(viewer, key) or ""):
-            if field not in columns:
-                cli.notice(f"viewer.{key}: the metadata has no column {field} ({_has(columns)}), so it stays empty")
-    if viewer.color_by and viewer.color_by not in columns:
-        cli.notice(f"viewer.color_by: the metadata has no column {viewer.color_by} ({_has(columns)})")
-
-
-def _has(columns: dict[str, list[str]]) -> str:
-    return f"it has {', '.join(columns)}" if columns else "it has none"
-
-
-def texts(works: Works, viewer: Viewer) -> dict[str, list[str]]:
-    """Title, caption and link of every work."""
-    found: dict[str, list[str]] = {"titles": [], "captions": [], "links": []}
-    for number, image_id in enumerate(works.ids):
-        values = {name: column[number] for name, column in works.columns.items()}
-        found["titles"].append(templates.fill(viewer.title, values) or image_id.rpartition("/")[2].rpartition(".")[0])
-        found["captions"].append(templates.fill(viewer.caption or "", values))
-        found["links"].append(templates.link(viewer.link, values) if viewer.link else "")
-    if dropped := sum(not link for link in found["links"]) if viewer.link else 0:
-        cli.notice(
-            f"viewer.link: {cli.count(dropped, 'work has', 'works have')} none (a field is empty, or it is no http)"
-        )
-    return found
 
 
 def build_tiles(
@@ -186,16 +112,26 @@ def build_tiles(
     return layouts
 
 
-def write_data(
-    folder: Path, config: Config, works: Works, pictures: np.ndarray, layouts: list[Layout], version: str
-) -> None:
-    viewer = config.viewer
+def read_columns(config: Config, works: Works, titles: list[str], found: dict[str, h5py.File]) -> list[Column]:
+    """The metadata, then what other stages found out."""
     columns = [sidecars.column(name, values) for name, values in works.columns.items()]
+    if "report" in found:
+        columns += findings.faithfulness(found["report"], works.ids, list(config.maps), config)
+    if "clusters" in found:
+        columns += findings.groups(found["clusters"], works.ids, titles, list(config.similar.spaces), config)
+    return columns
+
+
+def write_data(
+    folder: Path, config: Config, works: Works, shown: dict[str, list], columns: list[Column],
+    layouts: list[Layout], version: str,
+) -> None:  # fmt: skip
+    """`shown` : what the page shows of single works, lists of N; `columns` : what it filters and colours them by."""
+    viewer = config.viewer
     for number, column in enumerate(columns):
         sidecars.write_column(folder, number, column)
-    ids = works.ids.tolist()
-    shown = {"ids": ids, **texts(works, viewer), "pictures": pictures.tolist(), "sizes": works.sizes.tolist()}
-    sidecars.write_works(folder, shown, works.columns)
+    sidecars.write_works(folder, shown, [column.of_works for column in columns])
+    sidecars.write_hashes(folder, shown["ids"])
     sidecars.write_neighbors(folder, works.neighbors)
     described = {}
     for layout in layouts:
@@ -216,7 +152,7 @@ def write_data(
         "layouts": described, "cell_px": viewer.cell_px, "fit": viewer.fit, "background": viewer.background,
         "tile_px": viewer.tile_px, "overlap": viewer.overlap, "format": viewer.format,
         "spaces": list(config.similar.spaces), "n_neighbors": works.neighbors.shape[2], "color_by": viewer.color_by,
-        "columns": [{"name": each.name, "kind": each.kind, "n_values": len(each.values)} for each in columns],
+        "columns": [sidecars.described(column) for column in columns], "hash_bytes": sidecars.HASH_BYTES,
     })  # fmt: skip
 
 
@@ -246,11 +182,16 @@ def main(config: Config) -> tuple[Path, str]:
         store.open_output(config, "tsne") as tsne,
         store.open_output(config, "neighbors") as neighbors,
         store.open_output(config, "images") as images,
+        findings.opened(config) as found,
     ):
-        inputs = {h5.attrs["stage"]: str(h5.attrs["fingerprint"]) for h5 in (grid, tsne, neighbors, images)}
+        read_files = (grid, tsne, neighbors, images, *found.values())
+        inputs = {h5.attrs["stage"]: str(h5.attrs["fingerprint"]) for h5 in read_files}
         recipe = {"settings": config.settings(("viewer",)), "page": page_version(library)}
-        works = read(config, grid, tsne, neighbors, images)
-        check(config, works.columns)
+        check(config)
+        works = exhibits.read(config, grid, tsne, neighbors, images)
+        exhibits.tell_missing(config.viewer, works.columns)
+        shown = {"ids": works.ids.tolist(), **exhibits.texts(works, config.viewer), "sizes": works.sizes.tolist()}
+        columns = read_columns(config, works, shown["titles"], found)
 
         # 2. Compute, in a folder from which a stopped run goes on
         output = config.outputs / BY_NAME["viewer"].output
@@ -260,14 +201,18 @@ def main(config: Config) -> tuple[Path, str]:
         thumbnails = Thumbnails(images["thumbnails"], works.rows[by_row], works.is_restricted[by_row])
         pictures = np.empty(len(by_row), object)
         pictures[by_row] = thumbs.export(
-            thumbnails, config.viewer.detail_px, config.images.thumbnail_quality, work / "pictures",
-            output / "pictures", n_threads(config.machine.threads),
+            thumbnails, min(config.viewer.detail_px, config.images.thumbnail_px), config.images.thumbnail_quality,
+            work / "pictures", output / "pictures", n_threads(config.machine.threads),
         )  # fmt: skip
+        shown["pictures"] = pictures.tolist()
+        if config.viewer.detail_px > config.images.thumbnail_px:
+            sha256s = images["file_sha256"].asstr()[:][works.rows]
+            shown["large"] = originals.export(works, sha256s, config, work / "pictures", output / "pictures")
         layouts = build_tiles(works, thumbnails, pictures, config, work, output / "tiles")
 
     # 3. Write
     with store.create_folder(output, "viewer", recipe, inputs) as folder:
-        write_data(folder, config, works, pictures, layouts, version)
+        write_data(folder, config, works, shown, columns, layouts, version)
         write_page(folder, library, config.viewer.heading, version)
         for name in ("pictures", "tiles"):  # last, because what is moved can no longer be gone on with
             if (work / name).exists():

@@ -7,6 +7,7 @@ scripts but nothing else, and this way there is one kind of file for both. Array
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 WORKS = 256  # a file: some 50 KB
+HASH_BYTES = 5  # of an id in links: of 100,000 works, two share theirs in one collection of 200
 MOST_CATEGORIES = 5_000  # different values that a column to filter by may have
 LONGEST_CATEGORY = 120  # letters; longer texts are for reading and searching
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,9})?")
@@ -24,12 +26,17 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,9})?")
 
 @dataclass(frozen=True)
 class Column:
-    """A metadata column as the page reads it: its different values, and for each work which of them it has."""
+    """A column as the page reads it: its different values, and for each work which of them it has."""
 
     name: str
-    kind: str  # number | category | text
+    kind: str  # number | category | text | share (a number within 0..1)
     values: list[str]  # numbers rising, else by alphabet; "" where works have none
     codes: np.ndarray  # (N,) uint8, uint16 or uint32
+    more: dict[str, Any] | None = None  # what else the page needs to know of one that is not of the metadata
+
+    @property
+    def of_works(self) -> list[str]:
+        return [self.values[code] for code in self.codes.tolist()]
 
 
 def write(folder: Path, name: str, data: Any) -> None:
@@ -66,17 +73,30 @@ def column(name: str, values: Sequence[str]) -> Column:
 
 
 def write_column(folder: Path, number: int, column: Column) -> None:
-    write(folder, f"columns/{number}", {"values": column.values, "codes": packed(column.codes)})
+    shown = {"shown": column.more["shown"]} if column.more and "shown" in column.more else {}
+    write(folder, f"columns/{number}", {"values": column.values, "codes": packed(column.codes)} | shown)
 
 
-def write_works(folder: Path, works: Mapping[str, Sequence], columns: Mapping[str, Sequence[str]]) -> None:
-    """What the page shows of single works: `works` holds lists of N, `columns` the metadata."""
+def described(column: Column) -> dict[str, Any]:
+    """What the page knows of a column before it reads it."""
+    more = {key: value for key, value in (column.more or {}).items() if key != "shown"}
+    return {"name": column.name, "kind": column.kind, "n_values": len(column.values)} | more
+
+
+def write_works(folder: Path, works: Mapping[str, Sequence], columns: Sequence[Sequence[str]]) -> None:
+    """What the page shows of single works: `works` holds lists of N, as do `columns`."""
     n_works = len(next(iter(works.values())))
     for start in range(0, n_works, WORKS):
         some = slice(start, start + WORKS)
         data = {name: list(values[some]) for name, values in works.items()}
-        data["fields"] = [list(values[some]) for values in columns.values()]
+        data["fields"] = [list(values[some]) for values in columns]
         write(folder, f"works/{start // WORKS}", data)
+
+
+def write_hashes(folder: Path, image_ids: Sequence[str]) -> None:
+    """Names that are short enough for links and that outlive a new build: HASH_BYTES of each id's SHA-256."""
+    hashes = b"".join(hashlib.sha256(image_id.encode()).digest()[:HASH_BYTES] for image_id in image_ids)
+    write(folder, "hashes", packed(np.frombuffer(hashes, np.uint8)))
 
 
 def write_neighbors(folder: Path, neighbors: np.ndarray) -> None:

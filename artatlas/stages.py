@@ -33,7 +33,8 @@ STAGES = (
     Stage("pictures", "render_grid.py", "pictures", ("grid", "tsne", "images"), ("render",)),
     Stage("report", "evaluate_maps.py", "faithfulness.h5", (*SOURCES, "tsne", "grid", "parametric_tsne", "images"),
           ("evaluate",)),
-    Stage("viewer", "build_viewer.py", "viewer", ("grid", "tsne", "neighbors", "images"), ("viewer",)),
+    Stage("viewer", "build_viewer.py", "viewer", ("grid", "tsne", "neighbors", "images", "report", "clusters"),
+          ("viewer",)),
 )  # fmt: skip
 
 # Run by hand, so not part of run_all.py: with files of the user's own, or because they need labels that not every

@@ -126,7 +126,8 @@ def shown_size(size: tuple[int, int], side: int, fit: str) -> tuple[int, int]:
 def _fitted(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
     """The middle of a picture, as much of it as has the form of `shape` (width, height), at that size."""
     scale = max(shape[0] / image.width, shape[1] / image.height)
-    width, height = shape[0] / scale, shape[1] / scale
+    # Rounding may make either larger than the picture, by a last bit.
+    width, height = min(image.width, shape[0] / scale), min(image.height, shape[1] / scale)
     left, top = (image.width - width) / 2, (image.height - height) / 2
     # A third faster than Lanczos, and after a JPEG at a half or a quarter, which is where it comes from, no worse.
     return image.resize(shape, Image.Resampling.BICUBIC, (left, top, left + width, top + height))

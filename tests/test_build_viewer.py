@@ -1,6 +1,7 @@
 """Every work is on its cell and at its coordinates in the tiles; the page's files say the same; nothing leaks."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -21,7 +22,7 @@ from PIL import Image
 
 import build_viewer
 import tsne_to_grid
-from artatlas import config, npm, pyramid, sidecars, store, templates
+from artatlas import config, npm, pyramid, sidecars, store, templates, thumbnails
 from artatlas.errors import UserError
 
 FAST = ("maps={content: {content: 1}, both: {content: 1, color: 2}}", "parametric_tsne.map=both",
@@ -41,6 +42,44 @@ def jpeg(i, size):
     return np.frombuffer(buffer.getvalue(), np.uint8)
 
 
+def originals(outputs, image_id, i, size):
+    """Writes the file that a work comes from; its SHA-256."""
+    path = outputs / "files" / image_id
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg(i, size).tobytes())
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def add_findings(settings, n_works=100):
+    """faithfulness.h5 and clusters.h5, in an order of rows of their own; 5 neighbours, groups of i mod 3 or none."""
+    ids, order = [f"w{i:03}.jpg" for i in range(n_works)], np.random.default_rng(7).permutation(n_works)
+    with store.open_output(settings, "tsne") as tsne:
+        inputs = {"tsne": str(tsne.attrs["fingerprint"])}
+    with store.create(settings.outputs / "faithfulness.h5", "report", {"settings": settings.settings(("evaluate",))},
+                      inputs) as h5:  # fmt: skip
+        store.write_ids(h5, np.array(ids, object)[order])
+        for name in settings.maps:
+            for key in ("faithfulness", "trustworthiness", "continuity"):
+                h5[f"{name}/{key}"] = np.array([kept(i, name) / 5 for i in order], np.float32)
+            h5[name].attrs["n_neighbors"] = 5
+    labels = np.array([group_of(i) for i in order], np.int32)
+    with store.create(settings.outputs / "clusters.h5", "clusters",
+                      {"settings": settings.settings(("clusters", "similar"))}, {}) as h5:  # fmt: skip
+        store.write_ids(h5, np.array(ids, object)[order])
+        for space in settings.similar.spaces:
+            h5[f"{space}/labels"] = labels
+            h5[f"{space}/representatives"] = np.array([list(order).index(i) for i in range(3)], np.int32)
+            h5[f"{space}/sizes"] = np.bincount(labels[labels >= 0]).astype(np.int32)
+
+
+def kept(i, name):
+    return (i + (2 if name == "both" else 0)) % 6
+
+
+def group_of(i):
+    return -1 if i % 10 == 9 else i % 3
+
+
 def collection(outputs, *overrides, n_works=100, columns=None, ids=None):
     """All that build_viewer.py reads, the rows of the files in different orders; a work's colour tells which it is."""
     settings = config.load(None, (f"paths.outputs={outputs}", *FAST, *overrides))
@@ -54,6 +93,8 @@ def collection(outputs, *overrides, n_works=100, columns=None, ids=None):
         for row, i in enumerate(back):
             h5["thumbnails"][row] = jpeg(i, sizes[i])
         h5["width"], h5["height"] = (np.array([sizes[i][axis] * 3 for i in back], np.int32) for axis in (0, 1))
+        files = [originals(outputs, ids[i], i, [side * 3 for side in sizes[i]]) for i in range(n_works)]
+        h5.create_dataset("file_sha256", data=np.array(files, object)[back], dtype=store.TEXT)
         texts = {f"metadata/{name}": np.array(values, object)[back] for name, values in (columns or {}).items()}
         for name, values in {"duplicate_of": np.array([""] * n_works, object), **texts}.items():
             h5.create_dataset(name, data=values, dtype=store.TEXT)
@@ -227,8 +268,104 @@ def test_detail_px_limits_what_is_exported(tmp_path):
     folder, _ = build_viewer.main(collection(tmp_path, "viewer.detail_px=40", n_works=12))
     sizes = {Image.open(path).size for path in (folder / "pictures").rglob("*.jpg")}
     assert sizes == {(40, 30), (25, 40), (40, 40)}
-    with pytest.raises(UserError, match="viewer.detail_px: 100 would be blurred, images.thumbnail_px is 64"):
-        build_viewer.main(config.load(None, (f"paths.outputs={tmp_path}", *FAST, "viewer.detail_px=100")))
+
+
+def test_larger_pictures_are_made_from_the_files(tmp_path):
+    """What is asked for beyond the thumbnails; not of restricted works, and not again."""
+    files = f"paths.images={tmp_path / 'files'}"
+    rights = {"rights": ["no", "yes"] * 6}
+    settings = collection(
+        tmp_path, "viewer.detail_px=120", "viewer.restricted=rights", files, n_works=12, columns=rights
+    )
+    (tmp_path / "files" / "w001.jpg").unlink()  # restricted, so never looked at
+    folder, _ = build_viewer.main(settings)
+    works = works_of(folder)
+    for i in range(12):
+        work = works[f"w{i:03}.jpg"][1]
+        assert bool(work["large"]) == bool(work["pictures"]) == (i % 2 == 0)
+        if i % 2 == 0:
+            picture = np.asarray(Image.open(folder / "pictures" / work["large"])).astype(int)
+            assert picture.shape[1::-1] == [(120, 90), (75, 120), (120, 120)][i % 3]
+            assert np.abs(picture - color(i)).max() <= 12
+            assert max(Image.open(folder / "pictures" / work["pictures"]).size) == 64  # for lists and neighbours
+    assert len(list((folder / "pictures" / "120").rglob("*.jpg"))) == 6
+    before = inodes(folder)
+    build_viewer.main(settings)
+    assert inodes(folder) == before
+    shutil.rmtree(folder)
+    other = jpeg(5, (192, 144)).tobytes()
+    (tmp_path / "files" / "w004.jpg").write_bytes(other)
+    with pytest.raises(
+        UserError, match=r"w004.jpg: is not the file that images.h5 was made from. Run: .*prepare_images"
+    ):
+        build_viewer.main(settings)
+    (tmp_path / "files" / "w004.jpg").unlink()
+    with pytest.raises(UserError, match=r"w004.jpg: cannot be opened .* or set viewer.detail_px to 64 or less"):
+        build_viewer.main(settings)
+    assert not folder.exists()
+
+
+def test_no_file_outside_the_collection_becomes_a_picture(tmp_path):
+    settings = collection(tmp_path, "viewer.detail_px=120", f"paths.images={tmp_path / 'files' / 'inner'}", n_works=2,
+                          ids=["inner/a.jpg", "../b.jpg"])  # fmt: skip
+    (tmp_path / "files" / "inner" / "inner").mkdir()
+    shutil.copy(tmp_path / "files" / "inner" / "a.jpg", tmp_path / "files" / "inner" / "inner" / "a.jpg")
+    with pytest.raises(UserError, match="lies outside paths.images"):
+        build_viewer.main(settings)
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 200), st.integers(1, 200))
+def test_every_picture_fits_every_cell(width, height, cell_width, cell_height):
+    """Rounding must not ask for a part that is larger than the picture."""
+    shape = cell_width, cell_height
+    assert thumbnails._fitted(Image.new("RGB", (width, height), (1, 2, 3)), shape).size == shape
+
+
+# What other stages found out
+
+
+def test_faithfulness_and_groups_are_joined_by_id(tmp_path):
+    titles = {"title": [f"title {i}" for i in range(30)]}
+    settings = collection(tmp_path, n_works=30, columns=titles)
+    folder, _ = build_viewer.main(settings)
+    assert [column["name"] for column in sidecar(folder, "index")["columns"]] == ["title"]  # none there, none shown
+    add_findings(settings, 30)
+    build_viewer.main(settings)
+    columns = sidecar(folder, "index")["columns"]
+    assert [(c["name"], c.get("map"), c.get("space")) for c in columns] == [
+        ("title", None, None), ("artatlas:faithfulness", "content", None), ("artatlas:faithfulness", "both", None),
+        ("artatlas:group:content", None, "content"),
+    ]  # fmt: skip
+    files = [sidecar(folder, f"columns/{number}") for number in range(4)]
+    codes = [unpacked(file["codes"], "u1") for file in files]
+    for i in range(30):
+        number, work = works_of(folder)[f"w{i:03}.jpg"]
+        for at, name in ((1, "content"), (2, "both")):
+            assert float(files[at]["values"][codes[at][number]]) == float(work["fields"][at]) == kept(i, name) / 5
+        label = "" if group_of(i) < 0 else str(group_of(i))
+        assert files[3]["values"][codes[3][number]] == work["fields"][3] == label
+    assert files[3]["shown"] == ["in no group", *(f"{g}: such as title {g}" for g in range(3))]
+    assert columns[3]["sizes"] == [3, *(sum(group_of(i) == g for i in range(30)) for g in range(3))]
+
+
+def test_findings_that_are_out_of_date_are_an_error(tmp_path):
+    settings = collection(tmp_path, n_works=12)
+    add_findings(settings, 12)
+    with pytest.raises(UserError, match=r"faithfulness.h5 was made with evaluate.n_neighbors: 10.*evaluate_maps.py"):
+        build_viewer.main(config.load(None, (f"paths.outputs={tmp_path}", *FAST, "evaluate.n_neighbors=7")))
+    with pytest.raises(UserError, match=r"clusters.h5 was made with clusters.method: kmeans.*cluster_works.py"):
+        build_viewer.main(config.load(None, (f"paths.outputs={tmp_path}", *FAST, "clusters.method=hdbscan")))
+    add_findings(settings, 11)
+    with pytest.raises(UserError, match=r"faithfulness.h5 lacks works of the maps, for example w011.jpg. Run:"):
+        build_viewer.main(settings)
+
+
+def test_names_in_links_are_hashes_of_ids(tmp_path):
+    folder, _ = build_viewer.main(collection(tmp_path, n_works=7))
+    hashes, n = base64.b64decode(sidecar(folder, "hashes")), sidecar(folder, "index")["hash_bytes"]
+    for image_id, (number, _) in works_of(folder).items():
+        assert hashes[n * number : n * (number + 1)] == hashlib.sha256(image_id.encode()).digest()[:n]
+    assert len(hashes) == 7 * n
 
 
 @pytest.mark.parametrize("n_works", [1, 2, 3])

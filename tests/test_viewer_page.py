@@ -14,7 +14,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from test_build_viewer import HOSTILE, collection, color, sidecar, unpacked, works_of
+from test_build_viewer import HOSTILE, add_findings, collection, color, group_of, kept, sidecar, unpacked, works_of
 
 import build_viewer
 from artatlas.thumbnails import PLACEHOLDER
@@ -155,6 +155,7 @@ def plain(tmp_path_factory):
         folder, "viewer.title='{title}'", "viewer.caption='{artist}, {year}'", "viewer.restricted=rights",
         "viewer.link='https://museum.example/{title}/'", "viewer.heading=Sixty", n_works=60, columns=columns,
     )  # fmt: skip
+    add_findings(settings, 60)
     return build_viewer.main(settings)[0]
 
 
@@ -421,6 +422,71 @@ def test_colour_by_a_column(visit, address, numbers):
         assert np.abs(seen_in(pixels, boxes[numbers[i]]) - color(i)).max() <= 12
 
 
+# What other stages found out
+
+
+def test_colour_by_faithfulness_is_that_of_the_map_on_view(visit, address, numbers):
+    """A work that the content map places badly may be well placed on another one."""
+    page = visit(f"{address}#color=artatlas:faithfulness")
+    page.wait_for_selector("#legend:visible")
+    palette = [(0xE8, 0x60, 0x1C), (0xF6, 0xB2, 0x6B), (0xDC, 0xDC, 0xD6), (0x7F, 0xB8, 0xDE), (0x4A, 0x83, 0xC4)]
+
+    def assert_coloured(name):
+        pixels, boxes = screen(page), boxes_of(page)
+        for i in range(0, 12):
+            left, top, width, height = boxes[numbers[i]]
+            wanted = palette[min(4, kept(i, name))]
+            assert np.abs(pixels[int(top + height - 3), int(left + width / 2)] - wanted).max() <= 12, (name, i)
+
+    assert_coloured("content")
+    told = page.locator("#legend").inner_text().split("\n")
+    assert told[0] == "Faithfulness of the map" and "distrust its place" in told[1]
+    assert told[2:] == ["0 %", "10", "20 %", "10", "40 %", "10", "60 %", "10", "80 – 100 %", "20"]
+    page.click(".choice [data-value=both]")
+    page.wait_for_timeout(300)
+    settle(page)
+    assert_coloured("both")
+    page.click("#filter-button")  # and a filter by it, likewise
+    page.click("details[data-column='artatlas:faithfulness'] summary")
+    page.fill("[aria-label='Faithfulness of the map to']", "0.2")
+    page.wait_for_function("() => document.getElementById('count').textContent === '20 of 60 works'")
+    among = "[...Array(60).keys()].filter(artatlas.search.isMatch)"
+    assert set(state(page, among)) == {numbers[i] for i in range(60) if kept(i, "both") <= 1}
+    page.click(".choice [data-value=content]")
+    page.wait_for_function("n => artatlas.search.isMatch(n)", arg=numbers[0])
+    assert set(state(page, among)) == {numbers[i] for i in range(60) if kept(i, "content") <= 1}
+
+
+def test_the_panel_tells_how_far_to_trust_a_place_and_shows_the_group(visit, address, numbers):
+    """By keyboard alone: from the work to its group, and back to all."""
+    page = visit(f"{address}#work={numbers[22]}~w022.jpg&open=1")
+    page.wait_for_selector("#panel .near li")
+    rows = page.locator("#panel .trust li")
+    assert rows.all_inner_texts() == [f"Content\n{kept(22, 'content')} of 5", f"Both\n{kept(22, 'both')} of 5"]
+    assert [row.get_attribute("aria-current") for row in rows.all()] == ["true", None]
+    page.click(".choice [data-value=both]")
+    assert [row.get_attribute("aria-current") for row in rows.all()] == [None, "true"]
+    settle(page)
+    members = {numbers[i] for i in range(60) if group_of(i) == group_of(22)}
+    group = page.locator("#panel .group")
+    assert group.get_attribute("aria-label") == f"Only show group 1 of groups by content, {len(members)} works"
+    page.locator("#panel").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.className") == "group":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_function("n => artatlas.search.nMatches === n", arg=len(members))
+    assert set(state(page, "[...Array(60).keys()].filter(artatlas.search.isMatch)")) == members
+    assert group.get_attribute("aria-pressed") == "true"
+    assert page.evaluate("() => document.activeElement.className") == "group"  # where he was
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => artatlas.search.matches === null")
+    page.evaluate("number => artatlas.set({work: number, isOpen: true})", numbers[9])  # in no group
+    page.wait_for_function("() => document.querySelector('#panel h2').textContent === 'number 9'")
+    assert group.count() == 0
+
+
 # Selection
 
 
@@ -454,6 +520,9 @@ def test_rectangle_lasso_and_csv(visit, address, numbers, tmp_path):
     download.value.save_as(tmp_path / "works.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "works.csv").read_text(encoding="utf-8-sig"))))
     assert {numbers[int(row["filename"][1:4])] for row in rows} == set(chosen)
+    assert all(
+        row["Faithfulness of the map both"] == f"{kept(int(row['filename'][1:4]), 'both') / 5:g}" for row in rows
+    )
     assert all(row["title"] == f"number {int(row['filename'][1:4])}" for row in rows)
     page.mouse.click(*middle(page, first))  # a click takes a single one out
     assert len(state(page, "[...s.selection]")) == len(chosen) - 1
@@ -501,12 +570,38 @@ def test_a_link_follows_a_work_through_a_new_build(visit, address, numbers):
     moved = visit(f"{address}#work={numbers[13]}~w012.jpg&open=1")
     moved.wait_for_selector("#panel h2")
     assert right.locator("#panel h2").inner_text() == moved.locator("#panel h2").inner_text() == "number 12"
-    gone = visit(f"{address}#work=5~gone.jpg&map=nosuch&color=nosuch&filter=nonsense&view=a,b&selected=x~1-3")
-    assert gone.locator("#panel").is_hidden() and state(gone, "[s.map, s.work, s.selection.size]") == [
-        "content",
-        None,
-        0,
-    ]
+    page = visit(f"{address}#work=5~gone.jpg&map=nosuch&color=nosuch&filter=nonsense&view=a,b&selected=x~1-3")
+    assert page.locator("#panel").is_hidden()
+    assert state(page, "[s.map, s.work, s.selection.size]") == ["content", None, 0]
+    assert page.locator("#notice-text").inner_text() == (
+        "A filter of the link could not be read. The work of the link is no longer in the collection. The selection of"
+        " the link could not be read."
+    )
+    assert page.locator("#status").inner_text() == page.locator("#notice-text").inner_text()
+    page.click("#notice-close")
+    assert page.locator("#notice").is_hidden()
+
+
+def test_a_selection_outlives_a_new_build(visit, address, numbers, serve, tmp_path):
+    """More works have come and one has gone: the link still selects what it did, and says what it cannot."""
+    page = visit(address)
+    page.evaluate("numbers => artatlas.set({selection: new Set(numbers)})", [numbers[i] for i in (3, 17, 40)])
+    page.wait_for_function("() => location.hash.includes('selected=')")
+    link = page.url.partition("#")[2]
+    assert len(link) < 100  # of all that it says; a few letters a work
+    ids = [f"w{i:03}.jpg" for i in range(70) if i != 17]
+    folder, _ = build_viewer.main(collection(tmp_path, n_works=69, ids=ids))
+    after = visit(f"{serve(folder)}/index.html#{link}")
+    wanted = {number for image_id, (number, _) in works_of(folder).items() if image_id in ("w003.jpg", "w040.jpg")}
+    assert set(state(after, "[...s.selection]")) == wanted
+    told = "Of 3 selected works that the link names, 1 is no longer in the collection."
+    assert after.locator("#notice-text").inner_text() == told
+    after.keyboard.press("Escape")
+    assert after.locator("#notice").is_hidden()
+    large = visit(f"{address}#rows=0123456789ab~3-30")  # ranges of numbers hold for one build only
+    assert (
+        "too large to outlive" in large.locator("#notice-text").inner_text() and state(large, "s.selection.size") == 0
+    )
 
 
 # Keys, list, screen readers
@@ -661,4 +756,5 @@ def test_the_demo_opens_on_a_phone_and_nothing_comes_from_elsewhere(visit, serve
     page.wait_for_selector("#panel .near li")
     assert asked and all(url.startswith((root, "data:")) for url in asked)
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-    assert page.locator("#panel .near").count() == 4
+    assert page.locator("#panel .near").count() == page.locator("#panel .near .group").count() == 4
+    assert page.locator("#panel .trust li").count() == 3

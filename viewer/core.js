@@ -37,7 +37,7 @@ const artatlas = (() => {
 
   const array = (base64, Type) => new Type(bytes(base64).buffer);
 
-  // Works: {id, title, caption, link, picture, size, fields}
+  // Works: {id, title, caption, link, picture, large, size, fields}; `large` where there is a larger picture
 
   const files = new Map();
 
@@ -56,7 +56,8 @@ const artatlas = (() => {
     const i = number % artatlas.index.works_per_file;
     return {
       number, id: data.ids[i], title: data.titles[i], caption: data.captions[i], link: data.links[i],
-      picture: data.pictures[i] && `pictures/${data.pictures[i]}`, size: data.sizes[i],
+      picture: data.pictures[i] && `pictures/${data.pictures[i]}`, large: data.large?.[i] && `pictures/${data.large[i]}`,
+      size: data.sizes[i],
       fields: data.fields.map((values) => values[i]),
     };
   }
@@ -68,6 +69,15 @@ const artatlas = (() => {
     const start = (number % perFile) * spaces.length * k;
     return spaces.map((_, i) => Array.from(all.subarray(start + i * k, start + (i + 1) * k)).filter((other) => other >= 0));
   }
+
+  // Columns: {name, kind, n_values} of the metadata; others have a label too, and perhaps a map that they belong to.
+
+  const columnNumber = (name) => artatlas.index.columns
+    .findIndex((column) => column.name === name && (column.map ?? state.map) === state.map);
+  const columnOf = (name) => artatlas.index.columns[columnNumber(name)];
+  const labelOf = (column) => column.label ?? column.name;
+  const isOfMap = (name) => Boolean(columnOf(name)?.map);  // another map has another column of that name
+  const ofMetadata = () => artatlas.index.columns.filter(({label}) => label === undefined);
 
   // State. Whoever changes it calls set(); whoever depends on it listens.
 
@@ -103,10 +113,18 @@ const artatlas = (() => {
 
   const byId = (id) => document.getElementById(id);
 
+  const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replaceAll("_", " ");
+
   let sayTimer = 0;
   function say(text) {  // to screen readers; what follows quickly replaces what went before
     clearTimeout(sayTimer);
     sayTimer = setTimeout(() => { byId("status").textContent = text; }, 150);
+  }
+
+  function tell(text) {  // to everybody, until it is closed
+    byId("notice").hidden = false;
+    byId("notice-text").textContent = text;
+    say(text);
   }
 
   // http, https and relative addresses only; the build has checked them already.
@@ -148,6 +166,7 @@ const artatlas = (() => {
   const number = new Intl.NumberFormat("en");
   const count = (n, one, many = `${one}s`) => `${number.format(n)} ${n === 1 ? one : many}`;
 
-  return {receive, load, bytes, array, work, known, neighbors, state, listen, set, make, byId, say, isHarmless, choice, count,
+  return {receive, load, bytes, array, work, known, neighbors, state, listen, set, make, byId, capital, say, tell, isHarmless, choice, count,
+          columnNumber, columnOf, labelOf, isOfMap, ofMetadata,
           format: (n) => number.format(n), version, index: null};
 })();

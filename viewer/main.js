@@ -2,15 +2,39 @@
 "use strict";
 
 artatlas.main = (() => {
-  const {state, set, listen, make, byId, say, search, map} = artatlas;
+  const {state, set, listen, byId, say, tell, search, map} = artatlas;
+  const MOST_NAMED = 800;  // works of a selection that a link names one by one, in 7 letters each
   const LONGEST_ADDRESS = 6000;  // characters of a selection; mail programs break longer ones
   let isReady = false;
   let markMap = () => {};
   let markLayout = () => {};
 
-  const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replaceAll("_", " ");
+  // The address. Works are named by number and id: after a new build the number may be another work's. Those of a
+  // selection are named by hashes of their ids, or, where they are many, by ranges of numbers that hold for this build.
 
-  // The address. Works are named by number and id: after a new build the number may be another work's.
+  let hashes = null;  // of all works, once there is a selection
+  async function readHashes() {
+    hashes ??= artatlas.bytes(await artatlas.load("hashes"));
+  }
+
+  function packHashes(numbers) {
+    const {hash_bytes: n} = artatlas.index;
+    let text = "";
+    for (const number of numbers) text += String.fromCharCode(...hashes.subarray(n * number, n * (number + 1)));
+    return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  }
+
+  // [numbers, how many works were named]; those that are no longer there have no number.
+  async function unpackHashes(text) {
+    await readHashes();
+    const {hash_bytes: n, n_works: nWorks} = artatlas.index;
+    const key = (bytes, i) => bytes.subarray(n * i, n * (i + 1)).reduce((sum, byte) => 256 * sum + byte, 0);
+    const named = artatlas.bytes(text.replaceAll("-", "+").replaceAll("_", "/"));
+    const wanted = new Set(Array.from({length: Math.floor(named.length / n)}, (_, i) => key(named, i)));
+    const numbers = [];
+    for (let i = 0; i < nWorks; i++) if (wanted.has(key(hashes, i))) numbers.push(i);
+    return [numbers, wanted.size];
+  }
 
   const pack = (numbers) => {  // 3,4,5,9 -> 3-5.9
     const parts = [];
@@ -42,11 +66,15 @@ artatlas.main = (() => {
       const value = filter instanceof Set ? {in: [...filter]} : filter;
       parts.append("filter", JSON.stringify([name, value]));
     }
-    if (state.selection.size) {
-      const packed = pack([...state.selection].sort((a, b) => a - b));
-      if (packed.length <= LONGEST_ADDRESS) parts.set("selected", `${artatlas.index.version}~${packed}`);
-    }
+    for (const [name, text] of selected()) parts.set(name, text);
     return `#${parts}`;
+  }
+
+  function selected() {
+    const numbers = [...state.selection].sort((a, b) => a - b);
+    if (numbers.length && numbers.length <= MOST_NAMED && hashes) return [["selected", packHashes(numbers)]];
+    const packed = `${artatlas.index.version}~${pack(numbers)}`;
+    return numbers.length > MOST_NAMED && packed.length <= LONGEST_ADDRESS ? [["rows", packed]] : [];
   }
 
   let timer = 0;
@@ -63,8 +91,26 @@ artatlas.main = (() => {
     history.replaceState(null, "", own);
   }
 
+  async function readSelection(parts, lost) {
+    const [version, packed = ""] = (parts.get("rows") ?? "").split("~");
+    if (version && version === artatlas.index.version) return new Set(unpack(packed));
+    if (version) lost.push("The selection of the link was too large to outlive the new build of this page, and is left out.");
+    if (!parts.get("selected")) return new Set();
+    try {
+      const [numbers, n] = await unpackHashes(parts.get("selected"));
+      const gone = n - numbers.length;
+      if (gone > 0) lost.push(`Of ${artatlas.count(n, "selected work")} that the link names, ${artatlas.format(gone)} ${gone === 1 ? "is" : "are"} no longer in the collection.`);
+      return new Set(numbers);
+    } catch (error) {
+      if (error.name !== "InvalidCharacterError") throw error;
+      lost.push("The selection of the link could not be read.");
+      return new Set();
+    }
+  }
+
   async function read() {
     const parts = new URLSearchParams(location.hash.slice(1));
+    const lost = [];  // what of the link has no meaning any more
     const {maps, columns} = artatlas.index;
     const changes = {map: maps[0].name, layout: "grid", isList: false, work: null, isOpen: false, query: parts.get("q") ?? "",
                      color: isReady || location.hash ? null : artatlas.index.color_by, filters: new Map(), selection: new Set()};
@@ -77,14 +123,14 @@ artatlas.main = (() => {
         const [name, value] = JSON.parse(text);
         if (columns.some((column) => column.name === name)) changes.filters.set(name, value.in ? new Set(value.in) : value);
       } catch {
-        say("A filter of the link could not be read");
+        lost.push("A filter of the link could not be read.");
       }
     }
     changes.work = await find(parts.get("work"));
     changes.isOpen = changes.work !== null && parts.get("open") === "1";
-    const [version, packed = ""] = (parts.get("selected") ?? "").split("~");
-    if (version === artatlas.index.version) changes.selection = new Set(unpack(packed));
-    else if (packed) say("The selection of the link is of an earlier collection and left out");
+    if (parts.get("work") && changes.work === null) lost.push("The work of the link is no longer in the collection.");
+    changes.selection = await readSelection(parts, lost);
+    if (lost.length) tell(lost.join(" "));
     const view = (parts.get("view") ?? "").split(",").map(Number);
     return {changes, view: view.length === 3 && view.every(Number.isFinite) && view[2] > 0 ? view : null};
   }
@@ -97,7 +143,6 @@ artatlas.main = (() => {
       const {ids} = await artatlas.load(`works/${i / artatlas.index.works_per_file}`);
       if (ids.includes(id)) return i + ids.indexOf(id);
     }
-    say("The work of the link is no longer in the collection");
     return null;
   }
 
@@ -168,6 +213,7 @@ artatlas.main = (() => {
   function close() {
     if (state.isOpen) set({isOpen: false});
     else if (!byId("filters").hidden) artatlas.filters.toggle(false);
+    else if (!byId("notice").hidden) byId("notice").hidden = true;
     else if (state.isSelecting) set({isSelecting: false});
     else if (state.query) {
       byId("query").value = "";
@@ -177,6 +223,9 @@ artatlas.main = (() => {
 
   async function copyLink() {
     write();
+    const n = state.selection.size;
+    if (n && !selected().length) tell(`The selection of ${artatlas.count(n, "work")} is too large for a link. Download its CSV to keep it.`);
+    else if (n > MOST_NAMED) tell(`The link holds the selection of ${artatlas.count(n, "work")} until this page is built anew. Download its CSV to keep it.`);
     try {
       await navigator.clipboard.writeText(location.href);
       say("Link copied");
@@ -201,7 +250,7 @@ artatlas.main = (() => {
 
   async function open() {
     artatlas.index = await artatlas.load("index");
-    markMap = artatlas.choice(byId("maps"), artatlas.index.maps.map(({name}) => ({value: name, label: capital(name)})), (value) => set({map: value}));
+    markMap = artatlas.choice(byId("maps"), artatlas.index.maps.map(({name}) => ({value: name, label: artatlas.capital(name)})), (value) => set({map: value}));
     markLayout = artatlas.choice(byId("layouts"), [["grid", "Grid"], ["scatter", "Scatter"], ["list", "List"]].map(([value, label]) => ({value, label})),
       (value) => set(value === "list" ? {isList: true} : {layout: value, isList: false}));
     const mark = () => { markMap(state.map); markLayout(state.isList ? "list" : state.layout); };
@@ -209,6 +258,7 @@ artatlas.main = (() => {
     listen(["map", "layout"], () => isReady && map.show().then(artatlas.list.show));
     listen(["isList"], () => isReady && !state.isList && requestAnimationFrame(() => map.draw()));
     listen(["map", "layout", "isList", "work", "isOpen", "query", "filters", "color", "selection"], rememberView);
+    listen(["selection"], () => state.selection.size && !hashes && readHashes().then(rememberView));
     search.onChange(tellCount);
     artatlas.select.open();
     map.open();
@@ -230,6 +280,7 @@ artatlas.main = (() => {
   byId("zoom-home").onclick = () => map.home();
   byId("help-button").onclick = () => byId("help").showModal();
   byId("link-button").onclick = copyLink;
+  byId("notice-close").onclick = () => { byId("notice").hidden = true; };
   byId("skip").onclick = (event) => { event.preventDefault(); set({isList: true}); byId("list").focus(); };
   document.addEventListener("keydown", key);
 

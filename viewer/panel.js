@@ -26,7 +26,7 @@
       make("button", {className: "icon close", ariaLabel: "Close", textContent: "×", onclick: () => set({isOpen: false})}),
       picture(work), make("h2", {textContent: work.title, dir: "auto"}),
       work.caption ? make("p", {className: "caption", textContent: work.caption, dir: "auto"}) : null,
-      link(work), buttons(work), facts(work), ...artatlas.index.spaces.map(placeFor),
+      link(work), buttons(work), facts(work), trust(work), ...artatlas.index.spaces.map((space) => placeFor(space, work)),
     ].filter(Boolean));
     panel.scrollTop = 0;
     if (hadFocus) panel.focus({preventScroll: true});
@@ -38,7 +38,8 @@
     works.forEach((some, i) => fill(panel.querySelector(`[data-space="${CSS.escape(artatlas.index.spaces[i])}"] ul`), some));
   }
 
-  function picture({picture: url, title, size: [width, height]}) {
+  function picture({picture: small, large, title, size: [width, height]}) {
+    const url = large || small;
     if (!url) return make("p", {className: "withheld", textContent: "This picture may not be shown."});
     const image = make("img", {src: url, alt: title, width, height, className: "large"});
     return make("a", {href: url, target: "_blank", rel: "noopener", title: "Open the picture"}, image);
@@ -58,18 +59,61 @@
 
   function facts({id, fields}) {
     const list = make("dl");
-    artatlas.index.columns.forEach(({name}, i) => {
+    artatlas.ofMetadata().forEach(({name}, i) => {
       if (fields[i]) list.append(make("dt", {textContent: name, dir: "auto"}), make("dd", {textContent: fields[i], dir: "auto"}));
     });
     list.append(make("dt", {textContent: "file"}), make("dd", {textContent: id, className: "file"}));
     return list;
   }
 
-  function placeFor(space) {
-    const section = make("section", {className: "near"}, make("h3", {textContent: SPACES[space] ?? `Nearest by ${space}`}), make("ul"));
+  // How many of the works around it on each map are really like it: what report.html tells of all works.
+  function trust({fields}) {
+    const rows = artatlas.index.columns.flatMap(({map, n_neighbors: k}, i) => {
+      if (!map) return [];
+      const bar = make("i", {className: "bar", ariaHidden: "true"}, make("b"));
+      bar.firstChild.style.width = `${100 * Number(fields[i])}%`;
+      const row = make("li", {}, make("span", {textContent: artatlas.capital(map)}), bar, make("span", {textContent: `${Math.round(Number(fields[i]) * k)} of ${k}`}));
+      row.dataset.map = map;
+      return [row];
+    });
+    if (!rows.length) return null;
+    const section = make("section", {className: "trust"}, make("h3", {textContent: "How far to trust its place"}),
+      make("p", {textContent: "Of the works around it on a map, so many are among those most like it:"}), make("ul", {}, ...rows));
+    markMap(section);
+    return section;
+  }
+
+  function markMap(section) {
+    for (const row of section.querySelectorAll("li")) {
+      if (row.dataset.map === state.map) row.setAttribute("aria-current", "true"); else row.removeAttribute("aria-current");
+    }
+  }
+
+  function placeFor(space, {fields}) {
+    const head = make("div", {className: "near-head"}, make("h3", {textContent: SPACES[space] ?? `Nearest by ${space}`}));
+    const i = artatlas.index.columns.findIndex((column) => column.space === space);
+    if (i >= 0 && fields[i] !== "") head.append(group(artatlas.index.columns[i], fields[i]));
+    const section = make("section", {className: "near"}, head, make("ul"));
     section.dataset.space = space;
     return section;
   }
+
+  // Shows the whole group that a work is in, and all works again.
+  function group({name, label, sizes}, value) {
+    const n = sizes[Number(value) + 1];
+    const button = make("button", {className: "group", textContent: `Its group: ${artatlas.format(n)}`, title: `Only show group ${value}`, ariaLabel: `Only show group ${value} of ${label.toLowerCase()}, ${artatlas.count(n, "work")}`});
+    button.onclick = () => {
+      const filters = new Map(state.filters);
+      if (isShown(name, value)) filters.delete(name); else filters.set(name, new Set([value]));
+      set({filters});
+      artatlas.filters.open();
+    };
+    button.mark = () => button.setAttribute("aria-pressed", isShown(name, value));
+    button.mark();
+    return button;
+  }
+
+  const isShown = (name, value) => state.filters.get(name)?.size === 1 && state.filters.get(name).has(value);
 
   function fill(list, works) {
     list.replaceChildren(...works.map(({number, title, caption, picture: url}) => {
@@ -83,6 +127,8 @@
   }
 
   listen(["work", "isOpen"], show);
+  listen(["map"], () => panel.querySelectorAll(".trust").forEach(markMap));
+  listen(["filters"], () => panel.querySelectorAll(".group").forEach((button) => button.mark()));
   listen(["selection"], () => {
     const button = byId("panel-select");
     if (button) button.textContent = state.selection.has(state.work) ? "Remove from selection" : "Add to selection";

@@ -2,7 +2,7 @@
 "use strict";
 
 artatlas.search = (() => {
-  const {state, listen, load, array} = artatlas;
+  const {state, listen, load, columnNumber} = artatlas;
   const CODES = {1: Uint8Array, 2: Uint16Array, 4: Uint32Array};
   const columns = new Map();  // number -> column, once loaded
   let matches = null;  // (N,) 1 where a work matches, or null where nothing is asked
@@ -14,10 +14,10 @@ artatlas.search = (() => {
 
   async function column(number) {
     if (columns.has(number)) return columns.get(number);
-    const {values, codes} = await load(`columns/${number}`);
+    const {values, codes, shown} = await load(`columns/${number}`);
     const bytes = artatlas.bytes(codes);
     const n = artatlas.index.n_works;
-    const found = {values, codes: new CODES[bytes.length / n](bytes.buffer), folded: null, starts: null};
+    const found = {values, shown: shown ?? values, codes: new CODES[bytes.length / n](bytes.buffer), folded: null, starts: null};
     columns.set(number, found);
     return found;
   }
@@ -45,11 +45,13 @@ artatlas.search = (() => {
     return has;
   }
 
+  const ofMetadata = () => Promise.all(artatlas.ofMetadata().map(({name}) => column(columnNumber(name))));
+
   // Works that have every word of the query in some column, each perhaps in another one.
   async function worksWith(query) {
     const words = fold(query).split(/\s+/).filter(Boolean);
     if (!words.length) return null;
-    const all = await Promise.all(artatlas.index.columns.map((_, i) => column(i)));
+    const all = await ofMetadata();
     const result = new Uint8Array(artatlas.index.n_works).fill(1);
     all.forEach(prepare);
     for (const word of words) {
@@ -77,15 +79,13 @@ artatlas.search = (() => {
     let result = null;
     for (const [name, filter] of state.filters) {
       if (name === except) continue;
-      const {codes, ...rest} = await column(numberOf(name));
+      const {codes, ...rest} = await column(columnNumber(name));
       const allows = allowed(rest, filter);
       result ??= new Uint8Array(artatlas.index.n_works).fill(1);
       for (let i = 0; i < result.length; i++) result[i] &= allows[codes[i]];
     }
     return result;
   }
-
-  const numberOf = (name) => artatlas.index.columns.findIndex((column) => column.name === name);
 
   function both(one, other) {
     if (!one || !other) return one ?? other;
@@ -112,7 +112,7 @@ artatlas.search = (() => {
 
   // How many works have each value of a column, among those that the search and the other filters leave: (values,)
   async function counts(name) {
-    const {codes, values} = await column(numberOf(name));
+    const {codes, values} = await column(columnNumber(name));
     const among = both(lastQuery.works, await worksPassing(name));
     const result = new Uint32Array(values.length);
     for (let i = 0; i < codes.length; i++) if (!among || among[i]) result[codes[i]]++;
@@ -120,12 +120,11 @@ artatlas.search = (() => {
   }
 
   listen(["query", "filters"], update);
+  listen(["map"], () => [...state.filters.keys()].some(artatlas.isOfMap) && update());
 
   return {
-    column, counts, numberOf, fold, update, prepareAll: async () => {
-      const all = await Promise.all(artatlas.index.columns.map((_, i) => column(i)));
-      all.forEach(prepare);
-    },
+    column: (name) => column(columnNumber(name)), counts, fold, update,
+    prepareAll: async () => (await ofMetadata()).forEach(prepare),
     onChange: (listener) => changed.push(listener),
     isMatch: (number) => !matches || matches[number] === 1,
     get matches() { return matches; },
@@ -141,20 +140,21 @@ artatlas.colors = (() => {
   const NAMED = ["#56b4e9", "#e69f00", "#19b58b", "#f0e442", "#e87fb9", "#ff7043", "#a990ff", "#bcd35f"];
   const OTHERS = "#8d8f96";
   const SCALE = ["#3b3fb5", "#2f7fd1", "#2bb3a3", "#9ccf52", "#fde24b"];  // dark to light
+  const SHARES = ["#e8601c", "#f6b26b", "#dcdcd6", "#7fb8de", "#4a83c4"];  // of 0 to 1: what is low stands out
   let current = null;  // {palette: [[r, g, b]], codes: (N,) Uint8Array, legend: [{label, color, n, filter}]}
   const changed = [];
 
   const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
   async function categories(name) {
-    const {values, codes} = await artatlas.search.column(artatlas.search.numberOf(name));
+    const {values, codes, shown: texts} = await artatlas.search.column(name);
     const counts = new Uint32Array(values.length);
     for (const code of codes) counts[code]++;
     const order = [...counts.keys()].filter((code) => values[code] !== "").sort((a, b) => counts[b] - counts[a] || a - b);
     const shown = order.slice(0, NAMED.length);
     const colorOf = new Uint8Array(values.length).fill(NAMED.length);
     shown.forEach((code, i) => { colorOf[code] = i; });
-    const legend = shown.map((code, i) => ({label: values[code], color: NAMED[i], n: counts[code]}));
+    const legend = shown.map((code, i) => ({label: texts[code], color: NAMED[i], n: counts[code]}));
     const others = codes.length - shown.reduce((sum, code) => sum + counts[code], 0);
     if (others) legend.push({label: "all others", color: OTHERS, n: others, isRest: true});
     return {palette: [...NAMED, OTHERS].map(rgb), codes: Uint8Array.from(codes, (code) => colorOf[code]), legend};
@@ -162,7 +162,7 @@ artatlas.colors = (() => {
 
   // Five steps with about as many works each: what lies within one range of values in a column is told apart anyway.
   async function steps(name) {
-    const {values, codes} = await artatlas.search.column(artatlas.search.numberOf(name));
+    const {values, codes} = await artatlas.search.column(name);
     const counts = new Uint32Array(values.length);
     for (const code of codes) counts[code]++;
     const filled = values.flatMap((value, code) => (value === "" ? [] : [code]));
@@ -184,15 +184,29 @@ artatlas.colors = (() => {
     return {palette: [...SCALE, OTHERS].map(rgb), codes: Uint8Array.from(codes, (code) => colorOf[code]), legend};
   }
 
+  // Five steps of equal width: what these numbers mean does not depend on the other works.
+  async function shares(name) {
+    const {values, codes} = await artatlas.search.column(name);
+    const stepOf = Uint8Array.from(values, (value) => Math.min(SHARES.length - 1, Math.floor(Number(value) * SHARES.length + 1e-9)));
+    const ranges = SHARES.map((color) => ({color, n: 0, own: []}));
+    values.forEach((value, code) => ranges[stepOf[code]].own.push(Math.round(100 * Number(value))));
+    for (const code of codes) ranges[stepOf[code]].n++;
+    const legend = ranges.filter(({own}) => own.length)
+      .map(({color, n, own}) => ({label: own.length > 1 ? `${own[0]} – ${own.at(-1)} %` : `${own[0]} %`, color, n}));
+    return {palette: SHARES.map(rgb), codes: Uint8Array.from(codes, (code) => stepOf[code]), legend};
+  }
+
   async function update() {
-    const name = state.color;
-    const column = artatlas.index.columns[artatlas.search.numberOf(name)];
-    const found = !column ? null : await (column.kind === "number" ? steps(name) : categories(name));
-    if (name !== state.color) return;
+    const {color: name, map} = state;
+    const column = artatlas.columnOf(name);
+    const ways = {number: steps, share: shares, category: categories, text: categories};
+    const found = column ? await ways[column.kind](name) : null;
+    if (name !== state.color || map !== state.map) return;
     current = found;
     for (const listener of changed) listener();
   }
 
   listen(["color"], update);
+  listen(["map"], () => artatlas.isOfMap(state.color) && update());
   return {onChange: (listener) => changed.push(listener), update, get current() { return current; }};
 })();

@@ -69,7 +69,8 @@ artatlas.select = (() => {
     const numbers = [...state.selection].sort((a, b) => a - b);
     const works = await Promise.all(numbers.map(artatlas.work));
     const rows = works.map(({id, title, link, fields}) => [id, title, link, ...fields]);
-    const head = ["filename", "shown as", "link", ...artatlas.index.columns.map(({name}) => name)];
+    const names = artatlas.index.columns.map((column) => [artatlas.labelOf(column), column.map].filter(Boolean).join(" "));
+    const head = ["filename", "shown as", "link", ...names];
     const text = [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
     const url = URL.createObjectURL(new Blob(["\ufeff", text], {type: "text/csv;charset=utf-8"}));
     make("a", {href: url, download: "works.csv"}).click();
