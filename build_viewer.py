@@ -200,10 +200,7 @@ def main(config: Config) -> tuple[Path, str]:
         by_row = np.argsort(works.rows)
         thumbnails = Thumbnails(images["thumbnails"], works.rows[by_row], works.is_restricted[by_row])
         pictures = np.empty(len(by_row), object)
-        pictures[by_row] = thumbs.export(
-            thumbnails, min(config.viewer.detail_px, config.images.thumbnail_px), config.images.thumbnail_quality,
-            work / "pictures", output / "pictures", n_threads(config.machine.threads),
-        )  # fmt: skip
+        pictures[by_row] = thumbs.export(thumbnails, config, work / "pictures", output / "pictures")
         shown["pictures"] = pictures.tolist()
         if config.viewer.detail_px > config.images.thumbnail_px:
             sha256s = images["file_sha256"].asstr()[:][works.rows]

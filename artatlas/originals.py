@@ -34,7 +34,7 @@ def export(works: Works, sha256s: np.ndarray, config: Config, folder: Path, prev
         if path.exists():
             return name
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{number}")  # two works may be the same file
+        temporary = folder.with_name(f"{folder.name}.{number}")  # beside it: what a killed run leaves is not published
         if old.exists():
             pyramid.link_or_copy(old, temporary)
         else:

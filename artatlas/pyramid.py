@@ -16,6 +16,7 @@ import filecmp
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -262,7 +263,7 @@ def _write(tile: Image.Image, tiling: Tiling, path: Path, old: Path | None) -> N
         _link(old, path)
 
 
-def save(image: Image.Image, path: Path, file_format: str, quality: int) -> None:
+def save(image: Image.Image, path: Path | str, file_format: str, quality: int) -> None:
     """Writes a .jpg or .webp. Into a file, not into memory: only there Pillow lets other threads work meanwhile."""
     if file_format == "webp":
         image.save(path, "WEBP", quality=quality, method=2)  # 4 is half as fast again for 3 % of the size
@@ -275,11 +276,11 @@ def _link(old: Path, path: Path) -> None:
     link_or_copy(old, path)
 
 
-def link_or_copy(old: Path, path: Path) -> None:
+def link_or_copy(old: Path | str, path: Path | str) -> None:
     try:
         os.link(old, path)
     except OSError:  # a file system without hard links
-        path.write_bytes(old.read_bytes())
+        shutil.copyfile(old, path)
 
 
 def _halved(length: int, times: int) -> int:

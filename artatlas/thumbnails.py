@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from artatlas import cli, images, pyramid, shards
+from artatlas.config import Config
 
 ROWS = 256  # works a file: 17 MB at 128 px
 PLACEHOLDER = (38, 39, 43)  # the place of a restricted work
@@ -39,33 +41,40 @@ class Thumbnails:
         return [None if h else block[row - rows[0]].tobytes() for row, h in zip(rows, hidden, strict=True)]
 
 
-def export(
-    thumbnails: Thumbnails, detail_px: int, quality: int, folder: Path, previous: Path, threads: int
-) -> list[str]:
-    """Writes the picture of every work, its longer side at most `detail_px`; what `previous` holds already is linked.
+def export(thumbnails: Thumbnails, config: Config, folder: Path, previous: Path) -> list[str]:
+    """Writes the small picture of every work, its longer side at most viewer.detail_px; what `previous` has is linked.
 
     Returns their paths below `folder`, "" for restricted works. A name is the hash of what it shows, so equal pictures
     are one file, and no browser can show an old one.
     """
+    stored_px = config.images.thumbnail_px
+    side = min(config.viewer.detail_px, stored_px)
+    for left_over in folder.parent.glob(f"{folder.name}.*"):  # of a killed run, perhaps a link to a file of `previous`
+        left_over.unlink()
+    for number in range(256):
+        (folder / f"{side}/{number:02x}").mkdir(parents=True, exist_ok=True)
 
     def one(jpeg: bytes | None) -> str:
         if jpeg is None:
             return ""
         digest = hashlib.sha256(jpeg).hexdigest()[:20]
-        name = f"{detail_px}/{digest[:2]}/{digest[2:]}.jpg"
-        path, old = folder / name, previous / name
-        if path.exists():
+        name = f"{side}/{digest[:2]}/{digest[2:]}.jpg"
+        path, old = f"{folder}/{name}", f"{previous}/{name}"
+        if os.path.exists(path):
             return name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{get_ident()}")  # two threads may have the same picture
-        if old.exists():
+        temporary = f"{folder}.{get_ident()}"  # beside the folder, so that what a killed run leaves is not published
+        if os.path.exists(old):
             pyramid.link_or_copy(old, temporary)
+        elif side == stored_px:
+            with open(temporary, "wb") as file:
+                file.write(jpeg)
         else:
-            _write_at_most(jpeg, detail_px, quality, temporary)
-        temporary.replace(path)
+            _write_at_most(jpeg, side, config.images.thumbnail_quality, temporary)
+        os.replace(temporary, path)
         return name
 
     names: list[str] = []
+    threads = images.n_threads(config.machine.threads)
     with ThreadPoolExecutor(threads) as pool, cli.progress(total=len(thumbnails), desc="pictures") as bar:
         for some in shards.slices(len(thumbnails)):
             names += pool.map(one, thumbnails[some])
@@ -73,10 +82,10 @@ def export(
     return names
 
 
-def _write_at_most(jpeg: bytes, side: int, quality: int, path: Path) -> None:
+def _write_at_most(jpeg: bytes, side: int, quality: int, path: str) -> None:
     size = images.thumbnail_size(jpeg)
     if max(size) <= side:
-        path.write_bytes(jpeg)
+        Path(path).write_bytes(jpeg)
         return
     shape = shown_size(size, side, "contain")
     image = images.open_thumbnail(jpeg, at_least=shape).resize(shape, Image.Resampling.LANCZOS)

@@ -105,8 +105,10 @@ def make(folder: Path, n: int, n_maps: int, are_tiny: bool) -> None:
             ends = [min(start + CHUNK, n) for start in starts]
             made = pool.map(some_pictures, starts, ends, [are_tiny] * len(ends))
             for start, jpegs in zip(starts, made, strict=True):
+                block = np.empty(len(jpegs), object)  # h5py takes a list of arrays of equal length for a matrix
                 for i, jpeg in enumerate(jpegs):
-                    h5["thumbnails"][start + i] = np.frombuffer(jpeg, np.uint8)
+                    block[i] = np.frombuffer(jpeg, np.uint8)
+                h5["thumbnails"][start : start + len(jpegs)] = block
         width, height = TINY if are_tiny else (256, 192)
         h5["width"], h5["height"] = np.full(n, width, np.int32), np.full(n, height, np.int32)
         words = rng.choice(WORDS, (n, 6))

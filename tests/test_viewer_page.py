@@ -439,7 +439,7 @@ def test_colour_by_faithfulness_is_that_of_the_map_on_view(visit, address, numbe
             assert np.abs(pixels[int(top + height - 3), int(left + width / 2)] - wanted).max() <= 12, (name, i)
 
     assert_coloured("content")
-    told = page.locator("#legend").inner_text().split("\n")
+    told = [line for line in page.locator("#legend").inner_text().split("\n") if line]
     assert told[0] == "Faithfulness of the map" and "distrust its place" in told[1]
     assert told[2:] == ["0 %", "10", "20 %", "10", "40 %", "10", "60 %", "10", "80 – 100 %", "20"]
     page.click(".choice [data-value=both]")
@@ -682,6 +682,8 @@ def test_contrast_is_that_of_wcag_aa(visit, address, scheme):
     page = visit(address, **DESKTOP, color_scheme=scheme)
     page.evaluate("() => artatlas.set({work: 1, isOpen: true})")
     page.wait_for_selector("#panel .near li")
+    page.evaluate("() => artatlas.tell('Something is gone.')")
+    page.click("#select-button")  # pressed, and under the pointer
     pairs = page.evaluate("""() => {
         const found = [];
         for (const element of document.querySelectorAll("h1, h2, h3, p, dt, dd, label, button, a, small, span")) {
