@@ -9,7 +9,8 @@ Writes  outputs/viewer/   index.html and all that it needs:
 Run     python build_viewer.py           settings: viewer
         python -m http.server --bind 127.0.0.1 --directory outputs/viewer     then open the address that it prints
 Source  Deep Zoom (Microsoft); the page stands on OpenSeadragon (BSD-3-Clause)
-Cost    see docs/BENCHMARKS.md
+Cost    1,231 works on 4 maps: 11 s of processors, 0.3 GB; where little has changed 5 s. With detail_px above
+        images.thumbnail_px the files are decoded too: 5 ms each for small ones. More in docs/BENCHMARKS.md
 """
 
 import hashlib
