@@ -86,7 +86,8 @@ def needs(config: Config, n: int) -> dict[str, Need]:
     redraws = (3 if n <= 10_000 else 0) if config.evaluate.n_seeds == "auto" else config.evaluate.n_seeds or 0
     drawing = TSNE_S * n * n_maps
     mosaic = n * config.render.tile_px**2 * 3
-    cells = 3 * n * ((viewer.cell_px - viewer.gap_px) ** 2 + viewer.scatter_px**2)
+    cells = 4 * n * ((viewer.cell_px - viewer.gap_px) ** 2 + viewer.scatter_px**2)
+    larger = (viewer.detail_px / config.images.thumbnail_px) ** 2 if viewer.detail_px > config.images.thumbnail_px else 0
     return {
         "images": Need(pixels, pixels, 500 * MB + 2_000 * n, START_S, decoding=float(n)),
         "content": Need(row["content"], n * 2048, 1_600 * MB + n * 2_500, TENSORFLOW_S + n * network),
@@ -105,8 +106,8 @@ def needs(config: Config, n: int) -> dict[str, Need]:
                          150 * MB + config.render.scatter_px**2 * 4 + 400 * n, START_S + RENDER_S * n * n_maps),
         "report": Need(n * n_maps * 12 + 5 * MB, 0, 150 * MB + 40_000 * n,
                        START_S + REPORT_S * n * n_maps + drawing * redraws),
-        "viewer": Need(n * (TILE_BYTES * n_maps + THUMBNAIL) + n * NAME, cells, 380 * MB + 2_000 * n,
-                       START_S + VIEWER_S * n * n_maps, tiles=tiles),
+        "viewer": Need(n * (TILE_BYTES * n_maps + THUMBNAIL * (1 + larger)) + n * NAME, cells, 380 * MB + 2_000 * n,
+                       START_S + VIEWER_S * n * n_maps, decoding=float(n) if larger else 0.0, tiles=tiles),
     }  # fmt: skip
 
 
