@@ -4,7 +4,7 @@ The same tiles of the same picture: N pictures on a grid, 128 px cells, tiles of
 quality 82, from decoded cells on the disk. pyvips reads them as one raw picture, which it needs to have as a file;
 that this file has to be made is not counted. Pillow holds the mosaic whole.
 
-Run     python benchmarks/tile_speed.py [--works 10000]         needs the extra `bench`
+Run     python benchmarks/tile_speed.py [--works 10000] [--turns 3]         needs the extra `bench`
 Cost    three minutes and 3 GB of disk for 10,000 works
 """
 
@@ -31,7 +31,6 @@ from artatlas.thumbnails import ROWS, Shelf
 
 CELL = 128
 TILING = Tiling(512, 1, "jpg", 82, (0, 0, 0))
-TURNS = 3
 
 
 def make(folder: Path, n: int) -> None:
@@ -121,6 +120,7 @@ def run(way: str, folder: Path, n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--works", type=int, default=10_000)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -132,7 +132,7 @@ def main() -> None:
         folder = Path(temporary)
         make(folder, options.works)
         found = {way: [measure(way, folder, options.works)] for way in WAYS}  # the first one warms the disk's cache
-        for turn in range(TURNS):
+        for turn in range(options.turns):
             for way in list(WAYS) if turn % 2 else list(WAYS)[::-1]:
                 found[way].append(measure(way, folder, options.works))
     print(

@@ -98,7 +98,7 @@ def make(folder: Path, n: int, n_maps: int, are_tiny: bool) -> None:
     ids = np.array([f"some/folder/of/works/work-{i:06}.jpg" for i in range(n)], object)
     with store.create(folder / "images.h5", "images", {"settings": settings.settings(("images",))}, {}) as h5:
         store.write_ids(h5, ids)
-        h5.create_dataset("pixels", (n, 1, 1, 3), np.uint8)
+        h5["pixels"] = np.zeros((n, 1, 1, 3), np.uint8)
         h5.create_dataset("thumbnails", (n,), h5py.vlen_dtype(np.uint8))
         starts = range(0, n, CHUNK)
         with ProcessPoolExecutor() as pool:
@@ -330,10 +330,9 @@ def main() -> None:
         if not options.page_only:
             right, looked = check_cells(folder)
             rows.append(("every 997th cell shows its work", f"{right} of {looked}"))
-        rows += browse(folder / "viewer")
         print(f"| {options.works:,} works on {options.maps} maps | |\n|---|---|")
-        for name, value in rows:
-            print(f"| {name} | {value} |", flush=True)
+        for name, value in [*rows, *browse(folder / "viewer")]:
+            print(f"| {name} | {value} |")
 
 
 if __name__ == "__main__":
