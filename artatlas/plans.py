@@ -87,7 +87,8 @@ def needs(config: Config, n: int) -> dict[str, Need]:
     drawing = TSNE_S * n * n_maps
     mosaic = n * config.render.tile_px**2 * 3
     cells = 4 * n * ((viewer.cell_px - viewer.gap_px) ** 2 + viewer.scatter_px**2)
-    larger = (viewer.detail_px / config.images.thumbnail_px) ** 2 if viewer.detail_px > config.images.thumbnail_px else 0
+    enlarged = viewer.detail_px / config.images.thumbnail_px
+    larger = enlarged**2 if enlarged > 1 else 0.0
     return {
         "images": Need(pixels, pixels, 500 * MB + 2_000 * n, START_S, decoding=float(n)),
         "content": Need(row["content"], n * 2048, 1_600 * MB + n * 2_500, TENSORFLOW_S + n * network),
