@@ -2,7 +2,9 @@
 
 Reads   outputs/content.h5, style.h5, color.h5   (those that `maps:` mentions)
 Writes  outputs/tsne.h5   image_ids (N,), and per map <map>/coordinates (N, 2), attribute kl_divergence
-Run     python build_tsne.py            settings: maps, tsne
+        With --update nothing moves; added works get a place among those that each map was drawn from, in the rows
+        behind them, and <map>/added/certainty (M,) and <map>/added/is_off_map (M,) tell of these as placed.h5 does
+Run     python build_tsne.py [--update]            settings: maps, tsne; with --update also placement
 Source  van der Maaten & Hinton 2008; Policar, Strazar & Zupan 2024 (openTSNE); initialisation and learning rate after
         Kobak & Berens 2019 and Belkina et al. 2019; repulsion by artatlas/repulsion.py; momentum by experiment
 Cost    5 s of a core a map for 1,000 works; larger: docs/BENCHMARKS.md, t-SNE
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artatlas import cli, images, sources, store
+from artatlas import cli, drift, images, joining, sources, store
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.stages import BY_NAME, SOURCES
@@ -31,10 +33,48 @@ def check_finite(features: np.ndarray, image_ids: np.ndarray, weights: dict[str,
         )
 
 
-def main(config: Config) -> tuple[Path, str]:
+def add_works(config: Config, image_ids: np.ndarray, inputs: dict[str, str]) -> tuple[Path, str]:
+    """--update: tsne.h5 with the works of `image_ids` that it has not, and nothing in it moved."""
+    # 1. Read
+    output, before = config.outputs / "tsne.h5", {}
+    with store.open_before(config, "tsne") as h5:
+        n_before, n_drawn = store.check_first_rows(h5, image_ids, config), store.n_before_additions(h5)
+        recipe = store.recipe_after(h5)
+        for name in config.maps:
+            attributes, added = dict(h5[name].attrs), h5.get(f"{name}/added", {})
+            before[name] = h5[f"{name}/coordinates"][:], attributes, {key: added[key][:] for key in added}
+    new_ids = image_ids[n_before:]
+
+    # 2. Compute
+    with store.create(output, "tsne", recipe, inputs) as h5:
+        store.write_ids(h5, image_ids)
+        for name, weights in config.maps.items():
+            coordinates, attributes, added = before[name]
+            if len(new_ids):
+                joined = joining.join(
+                    config, image_ids[:n_drawn], coordinates[:n_drawn], recipe["perplexity"], dict(weights), new_ids
+                )
+                coordinates = np.concatenate([coordinates, joined.coordinates])
+                attributes["share_right"] = joined.share_right
+                new = {"certainty": joined.certainty, "is_off_map": joined.is_off_map}
+                added = {key: np.concatenate([added[key], new[key]]) if added else new[key] for key in new}
+
+            # 3. Write
+            h5[f"{name}/coordinates"] = coordinates
+            h5[name].attrs.update(attributes)
+            for key, values in added.items():
+                h5[f"{name}/added/{key}"] = values
+    figures = drift.read(config)
+    drift.write(config, figures)
+    return output, f"{cli.count(len(new_ids), 'work')} added to {n_before:,}; {drift.tell(figures, config)}"
+
+
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
     # 1. Read
     names = [name for name in SOURCES if any(name in weights for weights in config.maps.values())]
     image_ids, inputs = sources.common_ids(config, names)
+    if update:
+        return add_works(config, image_ids, inputs)
     file = store.show(config.outputs / BY_NAME[names[0]].output)
     perplexity = resolve_perplexity(config.tsne.perplexity, len(image_ids), file)
     recipe = {"settings": config.settings(("maps", "tsne")), "perplexity": perplexity}
@@ -61,4 +101,4 @@ def main(config: Config) -> tuple[Path, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

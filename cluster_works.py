@@ -4,7 +4,8 @@ Reads   outputs/content.h5, style.h5, color.h5 (those that similar.spaces mentio
 Writes  outputs/clusters.h5   image_ids (N,), and per space <space>/labels (N,) int32, 0 the largest group and -1 none,
         <space>/representatives (C,) int32, rows of image_ids, and <space>/sizes (C,) int32
         outputs/clusters/<space>.csv, a line a work, and <space>.jpg, a row of pictures a group
-Run     python cluster_works.py            settings: clusters, similar
+Run     python cluster_works.py [--update]            settings: clusters, similar
+        With --update every work keeps its group, and an added one joins that of the work nearest to it.
 Source  k-means: Lloyd 1982, started as in Arthur & Vassilvitskii 2007; HDBSCAN: Campello, Moulavi & Sander 2013
 Cost    on one core, a space: k-means 1 s for 1,000 works in 25 groups, HDBSCAN less
 """
@@ -17,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
-from artatlas import answers, cli, queries, sheets, store
+from artatlas import answers, cli, neighbor_lists, neighbors, queries, sheets, store
 from artatlas.config import Clusters, Config
-from artatlas.queries import Catalogue
+from artatlas.queries import Catalogue, Works
 
 STARTS = 4  # of k-means, of which the one with the least squared distances counts
 HDBSCAN_DIMENSIONS = 16  # principal components: among hundreds, all works are about equally far from each other
@@ -65,10 +66,25 @@ def resolve_n_clusters(n_clusters: int | str, n_works: int) -> int:
     return max(1, min(wanted, n_works))
 
 
-def describe(features: np.ndarray, labels: np.ndarray) -> Groups:
-    """Numbers the groups by size, the largest 0, equals by their first row; finds who stands for each."""
+def join_labels(features: np.ndarray, labels: np.ndarray, works: Works, method: str) -> np.ndarray:
+    """labels (N,) of all works, where the first rows are as they were; an added work joins the group whose mean is
+    nearest (kmeans), or whose work is (hdbscan), and a duplicate goes with its original."""
+    n_before = len(labels)
+    asked, old = features[n_before:], features[:n_before]
+    if method == "kmeans":
+        named = np.unique(labels)
+        means = np.stack([old[labels == name].mean(axis=0) for name in named])
+        joined = named[neighbors.find(neighbors.prepare(means, "none", "exact", 0), asked, 1)[0][:, 0]]
+    else:
+        joined = labels[neighbors.find(neighbors.prepare(old, "none", "exact", 0), asked, 1)[0][:, 0]]
+    return np.concatenate([labels, joined])[works.first]
+
+
+def describe(features: np.ndarray, labels: np.ndarray, are_numbered: bool = False) -> Groups:
+    """Numbers the groups by size, the largest 0, equals by their first row, unless they are; finds who stands for each.
+    """
     named, firsts, sizes = np.unique(labels[labels >= 0], return_index=True, return_counts=True)
-    ranked = named[np.lexsort((firsts, -sizes))]
+    ranked = named if are_numbered else named[np.lexsort((firsts, -sizes))]
     numbered, order = np.full(len(labels), -1, np.int32), []
     for number, name in enumerate(ranked):
         rows = np.flatnonzero(labels == name)
@@ -99,21 +115,30 @@ def draw_sheet(space: str, groups: Groups, catalogue: Catalogue) -> Image:
     return sheets.group_sheet(f"Groups by {space}", rows, SHOWN)
 
 
-def main(config: Config) -> tuple[Path, str]:
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
     # 1. Read
     works = queries.read_works(config)
+    recipe, before = {"settings": config.settings(("clusters", "similar"))}, {}
+    if update:
+        with store.open_before(config, "clusters") as h5:
+            store.check_first_rows(h5, works.image_ids, config)
+            recipe = store.recipe_after(h5)
+            before = {name: h5[f"{name}/labels"][:] for name in config.similar.spaces}
 
     # 2. Compute
     found = {}
     for name in cli.progress(list(config.similar.spaces), unit="space", desc="grouping"):
-        features = queries.read_space(config, works, name).features
-        labels = find_labels(features[works.base], config.clusters)[works.own]  # a duplicate goes with its original
-        found[name] = describe(features, labels)
+        fitted = neighbor_lists.read_scalers(config, name) if update else None
+        features = queries.read_space(config, works, name, fitted).features
+        if update:
+            labels = join_labels(features, before[name], works, config.clusters.method)
+        else:
+            labels = find_labels(features[works.base], config.clusters)[works.own]  # a duplicate goes with its original
+        found[name] = describe(features, labels, are_numbered=update)
         del features  # before the next space's are read
 
     # 3. Write
     output = config.outputs / "clusters.h5"
-    recipe = {"settings": config.settings(("clusters", "similar"))}
     with store.open_output(config, "images") as images:
         catalogue = queries.read_catalogue(images, works.image_ids)
         for name, groups in found.items():
@@ -133,4 +158,4 @@ def main(config: Config) -> tuple[Path, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

@@ -6,7 +6,9 @@ Writes  outputs/faithfulness.h5   image_ids (N,), and per map <map>/faithfulness
         float32 in 0..1
         outputs/report.json   the figures alone
         outputs/report.html   a page to read or print; it needs no network and no script
-Run     python evaluate_maps.py            settings: evaluate
+        With --update faithfulness.h5 alone, with the rows of added works behind those that it has; the report stays
+        that of the maps as they were scored in whole
+Run     python evaluate_maps.py [--update]            settings: evaluate
 Source  trustworthiness, continuity: Venna & Kaski 2001; co-ranking: Lee & Verleysen 2009; DPQ: Barthel et al. 2023
 Cost    a map: 6 s of one core for 1,000 works, 0.2 GB; 20,000 works 0.9 GB; drawing again costs n_seeds times what
         build_tsne.py does
@@ -36,6 +38,7 @@ DPQ_PAIRS = 20_000_000  # of works that DPQ looks at: all of 4,472 works, or wha
 SPEARMAN_WORKS = 1_000  # drawn, for the correlation of all their distances
 N_EXAMPLES, N_SHOWN = 6, 4  # works in a list of the page, and neighbours shown beside each
 DECIMALS = 4  # of figures
+SCORES = ("faithfulness", "trustworthiness", "continuity")  # of every work on every map
 
 
 @dataclass
@@ -302,7 +305,34 @@ def resolve_seeds(n_seeds: int | str | None, n_works: int) -> int:
     return int(n_seeds or 0)
 
 
-def main(config: Config) -> tuple[Path, str]:
+def add_works(
+    config: Config, image_ids: np.ndarray, coordinates: dict[str, np.ndarray], inputs: dict[str, str]
+) -> tuple[Path, str]:
+    """--update: the works of `image_ids` (N,) that faithfulness.h5 has not, scored among all."""
+    output, before = config.outputs / "faithfulness.h5", {}
+    with store.open_before(config, "report") as h5:
+        n_before, recipe = store.check_first_rows(h5, image_ids, config), store.recipe_after(h5)
+        for name in config.maps:
+            before[name] = {key: h5[f"{name}/{key}"][:] for key in SCORES}, int(h5[name].attrs["n_neighbors"])
+    added = np.arange(n_before, len(image_ids))
+    means = {}
+    with store.create(output, "report", recipe, inputs) as h5:
+        store.write_ids(h5, image_ids)
+        for name, weights in config.maps.items():
+            rows, k = before[name]
+            features, _ = sources.read_features(config, image_ids, dict(weights), config.tsne.scaling)
+            scores = coranking.compare_some(features, coordinates[name], added, k) if k else np.ones((3, len(added)))
+            for key, values in zip(SCORES, scores, strict=True):
+                h5[f"{name}/{key}"] = np.concatenate([rows[key], values.astype(np.float32)])
+            h5[name].attrs["n_neighbors"] = k
+            if len(added):
+                means[name] = float(np.mean(scores[0]))
+    told = ", ".join(f"{name} {mean:.0%}" for name, mean in means.items())
+    kept = f", neighbours kept of these: {told}" if means else ""
+    return output, f"{cli.count(len(added), 'work')} added to {n_before:,}{kept}"
+
+
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
     # 1. Read
     settings = config.evaluate
     with store.open_output(config, "tsne") as h5:
@@ -317,6 +347,8 @@ def main(config: Config) -> tuple[Path, str]:
     labels, missing, of_images = read_labels(config, image_ids)
     network, of_network = read_network(config)
     inputs |= sources.common_ids(config, used)[1] | of_images | of_network
+    if update:
+        return add_works(config, image_ids, {name: xy for name, (xy, _) in drawn.items()}, inputs)
     compared = [name for name in settings.compare or [] if name in config.maps]
 
     # 2. Compute
@@ -354,7 +386,7 @@ def main(config: Config) -> tuple[Path, str]:
     with store.create(config.outputs / "faithfulness.h5", "report", recipe, inputs) as h5:
         store.write_ids(h5, image_ids)
         for name, scored in maps.items():
-            for key in ("faithfulness", "trustworthiness", "continuity"):
+            for key in SCORES:
                 h5[f"{name}/{key}"] = getattr(scored, key).astype(np.float32)
             h5[name].attrs["n_neighbors"] = scored.on_map.shape[1]
     told = ", ".join(f"{name} {scored.faithfulness.mean():.0%}" for name, scored in maps.items())
@@ -362,4 +394,4 @@ def main(config: Config) -> tuple[Path, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

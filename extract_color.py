@@ -19,23 +19,30 @@ from artatlas.config import Config
 BATCH = 64  # works at a time: 10 MB of pixels
 
 
-def main(config: Config) -> tuple[Path, str]:
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
     # 1. Read
-    settings, output = config.color, config.outputs / "color.h5"
+    settings, output, n_before = config.color, config.outputs / "color.h5", 0
     with store.open_output(config, "images") as images:
         image_ids = store.read_ids(images)
         inputs = {"images": str(images.attrs["fingerprint"])}
         recipe = {"settings": config.settings(("color",))}
+        embeddings = np.empty((len(image_ids), settings.bins**3), np.float32)
+        if update:
+            with store.open_before(config, "color") as before:
+                n_before, recipe = store.check_first_rows(before, image_ids, config), store.recipe_after(before)
+                embeddings[:n_before] = before["embeddings"][:]
 
         # 2. Compute
         start = time.perf_counter()
-        embeddings = np.empty((len(image_ids), settings.bins**3), np.float32)
         digests, fingerprint = reuse.read_digests(images), store.fingerprint("color", recipe, inputs)
+        known = np.full(len(image_ids), -1)
+        known[:n_before] = np.arange(n_before)
         with reuse.opened(output, "color") as h5:
-            earlier = reuse.earlier(h5, output, recipe, fingerprint)
-            known = earlier.known(digests)
-            if (known >= 0).any():
-                embeddings[known >= 0] = earlier.read(known[known >= 0])
+            if not update:
+                earlier = reuse.earlier(h5, output, recipe, fingerprint)
+                known = earlier.known(digests)
+                if (known >= 0).any():
+                    embeddings[known >= 0] = earlier.read(known[known >= 0])
         new = np.flatnonzero(known < 0)
         with cli.progress(total=len(new), desc="color") as bar:
             for some in shards.slices(len(new), BATCH):
@@ -50,9 +57,11 @@ def main(config: Config) -> tuple[Path, str]:
         h5["embeddings"] = embeddings
         reuse.write_digests(h5, digests)
     cells = f"{settings.bins}^3 cells of {settings.space.upper()}"
+    if update:
+        return output, f"{cli.count(len(new), 'work')} added to {n_before:,}, {cells} at {rate:,.0f} works/s"
     taken = f"{len(known) - len(new):,} taken over from before, " if len(new) < len(known) else ""
     return output, f"{cli.count(len(image_ids), 'work')}, {taken}{cells} at {rate:,.0f} works/s"
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

@@ -14,11 +14,11 @@ from artatlas import cli, features
 from artatlas.config import Config
 
 
-def main(config: Config) -> tuple[Path, str]:
-    vectors, speed = features.extract(config, ["content"])
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
+    vectors, speed = features.extract(config, ["content"], update)
     path, summary = features.write_content(config, vectors["content"])
     return path, f"{summary} {speed}"
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

@@ -15,12 +15,12 @@ from artatlas import cli, features
 from artatlas.config import Config
 
 
-def main(config: Config) -> tuple[Path, str]:
-    vectors, speed = features.extract(config, ["content", "style"])
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
+    vectors, speed = features.extract(config, ["content", "style"], update)
     _, content = features.write_content(config, vectors["content"])
     _, style = features.write_style(config, vectors["style"])
     return config.outputs, f"content.h5 with {content}; style.h5 with {style}; {speed}"
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

@@ -18,11 +18,11 @@ from artatlas import cli, features
 from artatlas.config import Config
 
 
-def main(config: Config) -> tuple[Path, str]:
-    vectors, speed = features.extract(config, ["style"])
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
+    vectors, speed = features.extract(config, ["style"], update)
     path, summary = features.write_style(config, vectors["style"])
     return path, f"{summary} {speed}"
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

@@ -62,7 +62,7 @@ def all_neighbors(config: Config, update: bool) -> tuple[Path, str]:
     output = config.outputs / "neighbors.h5"
     recipe = {"settings": config.settings(("similar",)), "index": index}
     if known:
-        recipe["scaled_as"] = known.scaled_as
+        recipe |= {"scaled_as": known.scaled_as, "additions": known.additions}
     with store.create(output, "neighbors", recipe, works.inputs) as h5:
         store.write_ids(h5, works.image_ids)
         for name, lists in found.items():

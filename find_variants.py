@@ -5,17 +5,18 @@ Writes  outputs/variants.h5   image_ids (N,), pairs (M, 2) int32, rows of image_
         boxes (M, 4) float32, where the part is (top, left, height, width as shares of the whole), scores (M,) float32,
         and group (N,) int32, the first row of all that are linked by pairs: a work's own where it has none
         outputs/variants.csv, a line a pair, and variants.jpg, the pairs side by side, the part outlined in the whole
-Run     python find_variants.py            settings: variants
+Run     python find_variants.py [--update]            settings: variants
 Source  Lewis 1995; Evangelidis & Psarakis 2008 (artatlas/variants.py)
 Cost    about 6 ms of a core a pair and 10 pairs a work: 40 s for 1,231 works on 2 cores; a stopped run goes on
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -54,6 +55,22 @@ def read_candidates(config: Config, image_ids: np.ndarray, is_copy: np.ndarray) 
     return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0), made_from
 
 
+def read_known(config: Config, image_ids: np.ndarray) -> tuple[list[Found], dict[str, Any], int]:
+    """What variants.h5 says of the works that were there before others were added, its recipe with the addition, and
+    how many works these are; exact duplicates are left out, for images.h5 knows them."""
+    with store.open_before(config, "variants") as h5:
+        n_before = store.check_first_rows(h5, image_ids, config)
+        rows = zip(h5["pairs"][:].tolist(), h5["scores"][:].tolist(), h5["boxes"][:].tolist(), strict=True)
+        found = [Found(*pair, kind_of(box), score, tuple(box)) for pair, score, box in rows]
+        with store.open_output(config, "images") as images:
+            is_copy = images["duplicate_of"].asstr()[:] != ""
+        return [each for each in found if not is_copy[each.part]], store.recipe_after(h5), n_before
+
+
+def kind_of(box: Sequence[float]) -> str:
+    return "copy" if min(box[2:]) >= WHOLE else "detail"
+
+
 def compare(pairs: np.ndarray, catalogue: Catalogue, threshold: float, threads: int) -> Callable:
     """A function from a slice of `pairs` (P, 2) to blocks [(B, 7)] float64, a row a pair: part, whole, score, box; the
     score is 0 where they are different pictures."""
@@ -82,14 +99,13 @@ def compare(pairs: np.ndarray, catalogue: Catalogue, threshold: float, threads: 
     return blocks
 
 
-def listed(compared: list[np.ndarray], duplicates: list[tuple[int, int]]) -> list[Found]:
-    """Duplicates and the pairs of (B, 7) arrays that are one picture, surest first."""
-    found = [Found(part, whole, "duplicate", 1.0, (0.0, 0.0, 1.0, 1.0)) for part, whole in duplicates]
+def listed(compared: list[np.ndarray], duplicates: list[tuple[int, int]], known: list[Found]) -> list[Found]:
+    """Duplicates, what is `known` and the pairs of (B, 7) arrays that are one picture, surest first."""
+    found = known + [Found(part, whole, "duplicate", 1.0, (0.0, 0.0, 1.0, 1.0)) for part, whole in duplicates]
     for part, whole, score, top, left, height, width in np.concatenate(compared) if compared else ():
         if score > 0:
-            kind = "copy" if min(height, width) >= WHOLE else "detail"
             box = float(top), float(left), float(height), float(width)
-            found.append(Found(int(part), int(whole), kind, float(score), box))
+            found.append(Found(int(part), int(whole), kind_of(box), float(score), box))
     return sorted(found, key=lambda each: (-each.score, each.part, each.whole))
 
 
@@ -136,15 +152,18 @@ def draw_sheet(found: list[Found], catalogue: Catalogue) -> Image.Image:
     return sheets.group_sheet("The same picture again", rows, 2)
 
 
-def main(config: Config) -> tuple[Path, str]:
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
     # 1. Read
-    settings, recipe = config.variants, {"settings": config.settings(("variants",))}
+    settings, recipe, known = config.variants, {"settings": config.settings(("variants",))}, []
     with store.open_output(config, "images") as h5:
         image_ids, duplicate_of = store.read_ids(h5), h5["duplicate_of"].asstr()[:]
         is_copy = duplicate_of != ""
         pairs, made_from = read_candidates(config, image_ids, is_copy)
         inputs = {"images": str(h5.attrs["fingerprint"]), "neighbors": made_from}
         catalogue = queries.read_catalogue(h5, image_ids)
+        if update:
+            known, recipe, n_before = read_known(config, image_ids)
+            pairs = pairs[(pairs >= n_before).any(axis=1)]
 
         # 2. Compute
         output = config.outputs / "variants.h5"
@@ -154,7 +173,7 @@ def main(config: Config) -> tuple[Path, str]:
         copies = np.flatnonzero(is_copy)
         originals = store.rows_of(duplicate_of[copies], image_ids)
         duplicates = list(zip(copies.tolist(), originals.tolist(), strict=True))
-        found = listed([shards.load(path) for path in paths], duplicates)
+        found = listed([shards.load(path) for path in paths], duplicates, known)
 
         # 3. Write
         write_csv(config.outputs / "variants.csv", found, catalogue)
@@ -173,4 +192,4 @@ def main(config: Config) -> tuple[Path, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artatlas import cli, embed, parametric, placed, placement, sources, store
+from artatlas import cli, embed, joining, parametric, placed, placement, sources, store
 from artatlas.collection import File
 from artatlas.config import Config, Images
 from artatlas.errors import UserError
@@ -93,17 +93,6 @@ def read_network(config: Config) -> tuple[parametric.Network, np.ndarray, str]:
         return parametric.read(h5).network, store.read_ids(h5)[h5["is_test"][:]], str(h5.attrs["fingerprint"])
 
 
-def novelty(config: Config, image_ids: np.ndarray, embeddings: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Of the collection's own works (R,) and of new ones (M,): the geometric mean of their novelty by each source."""
-    own, new = [], []
-    for name, rows in embeddings.items():
-        raw, _ = sources.read_features(config, image_ids, {name: 1.0}, "none")
-        by_source = placement.novelty(raw, rows, config.placement.seed)
-        for logs, values in zip((own, new), by_source, strict=True):
-            logs.append(np.log(values))
-    return np.exp(np.mean(own, axis=0)), np.exp(np.mean(new, axis=0)).astype(np.float32)
-
-
 def nearest_works(coordinates: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Rows of the `N_NEAREST` works nearest on the map, (M, K) int64, nearest first; fewer in a tiny collection."""
     from scipy.spatial import KDTree
@@ -118,7 +107,8 @@ def read_map(config: Config) -> tuple[np.ndarray, np.ndarray, float, dict[str, s
     with store.open_output(config, "tsne") as h5:
         inputs["tsne"] = str(h5.attrs["fingerprint"])
         perplexity = float(json.loads(h5.attrs["recipe"])["perplexity"])
-        return store.read_ids(h5), h5[f"{name}/coordinates"][:], perplexity, inputs
+        drawn = slice(store.n_before_additions(h5))  # works that were added were placed by these, and tell nothing more
+        return store.read_ids(h5)[drawn], h5[f"{name}/coordinates"][drawn], perplexity, inputs
 
 
 def main(config: Config, pictures: list[Path], replace: bool = False) -> tuple[Path, str]:
@@ -133,7 +123,7 @@ def main(config: Config, pictures: list[Path], replace: bool = False) -> tuple[P
     draw = None
     if settings.by == "network":
         network, unseen_ids, inputs["parametric_tsne"] = read_network(config)
-        draw, unseen = network.place, store.rows_of(unseen_ids, image_ids)
+        draw, unseen = network.place, np.flatnonzero(np.isin(image_ids, unseen_ids))
     known = dict(zip(before.image_ids, before.file_sha256, strict=True)) if before else {}
     works, embeddings = look(files, config, placed_sources, known, skipped)
     if not works:
@@ -143,7 +133,7 @@ def main(config: Config, pictures: list[Path], replace: bool = False) -> tuple[P
     new_features = np.hstack([of.scaler.transform(embeddings[name]) for name, of in placed_sources.items()])
     atlas = placement.prepare(features, coordinates, perplexity, settings.seed)
     rehearsed = placement.rehearse(atlas, features, unseen if draw else atlas.sample, draw)
-    own_novelty, new_novelty = novelty(config, image_ids, embeddings)
+    own_novelty, new_novelty = joining.novelty(config, image_ids, embeddings)
     calibration = placement.calibrate(*rehearsed, own_novelty, settings.off_map_share)
     near = placement.neighborhood(atlas, new_features)
     found = draw(new_features) if draw else placement.gather(near, atlas.bandwidth)

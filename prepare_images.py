@@ -5,6 +5,7 @@ Writes  outputs/images.h5: image_ids, pixels (what the network sees), thumbnails
         digest (of all that later stages see of a picture), metadata/<column>; skipped/image_ids and skipped/reason, the
         files that gave no picture; file_sha256, file_bytes and file_mtime_ns of both, to see later what has changed
 Run     python prepare_images.py [--retry-skipped]        settings: images
+        python prepare_images.py --add FOLDER [--add-metadata CSV]     as run_all.py --add does: its rows stay
 Cost    a core does 120 works/s at 0.2 megapixels (JPEG), 40 at 2, 13 at 12; 0.5 GB of memory for 20,000 works as for
         any number, unless single pictures are huge; 170 KB of disk a work, twice that while it runs
 
@@ -17,13 +18,14 @@ has changed, all is decoded again.
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from artatlas import cli, collection, images, metadata, reuse, shards, store
+from artatlas import added_pictures, additions, cli, collection, images, metadata, reuse, shards, store
 from artatlas.collection import Earlier, File, Outcome
 from artatlas.config import Config
 from artatlas.errors import UserError
@@ -33,12 +35,14 @@ SHARD_BYTES = 256 << 20  # of pixels a shard, so that a large images.network_px 
 TOLD = 20  # skipped files that are named on the screen; all of them are in the file
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--add", type=Path, metavar="FOLDER", help="keeps all rows, adds the new pictures of FOLDER")
+    parser.add_argument("--add-metadata", type=Path, metavar="CSV", help="about them, with file names below FOLDER")
+    parser.add_argument("--retry-skipped", action="store_true", help="tries files again that gave no picture")
+
+
 def shard_slices(n_files: int, network_px: int) -> list[slice]:
     return shards.slices(n_files, min(shards.ROWS, max(1, SHARD_BYTES // (network_px**2 * 3))))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--retry-skipped", action="store_true", help="tries files again that gave no picture")
 
 
 def results(files: list[File], earlier: Earlier, config: Config) -> Iterator[Decoded | Unreadable]:
@@ -110,9 +114,13 @@ def duplicates(ids: list[str], digests: list[str]) -> list[str]:
 
 def write_pictures(h5: h5py.File, paths: list[Path], n_works: int, network_px: int) -> None:
     """Pixels and thumbnails, a shard at a time. Pixels lie contiguous: any run of rows is one read."""
-    pixels = h5.create_dataset("pixels", (n_works, network_px, network_px, 3), np.uint8)
-    thumbnails = h5.create_dataset("thumbnails", (n_works,), h5py.vlen_dtype(np.uint8))
-    row = 0
+    h5.create_dataset("pixels", (n_works, network_px, network_px, 3), np.uint8)
+    h5.create_dataset("thumbnails", (n_works,), h5py.vlen_dtype(np.uint8))
+    fill_pictures(h5["pixels"], h5["thumbnails"], paths, 0)
+
+
+def fill_pictures(pixels: h5py.Dataset, thumbnails: h5py.Dataset, paths: list[Path], row: int) -> None:
+    """The works of all shards, from `row` on."""
     for path in cli.progress(paths, unit="shard", desc="writing"):
         with np.load(path, allow_pickle=False) as shard:
             ends = np.cumsum(shard["thumbnail_bytes"])
@@ -144,10 +152,77 @@ def summarise(n_works: int, n_skipped: int, n_duplicates: int) -> str:
     return cli.count(n_works, "work") + (f" ({', '.join(notes)})" if notes else "")
 
 
-def main(config: Config, retry_skipped: bool = False) -> tuple[Path, str]:
+def write_texts(
+    h5: h5py.File, duplicate_of: list[str], columns: dict[str, list[str]], skipped: list[Outcome], metadata_sha256: str
+) -> None:
+    h5.create_dataset("duplicate_of", data=np.array(duplicate_of, object), dtype=store.TEXT)
+    group = h5.create_group("metadata")
+    for name, values in columns.items():
+        group.create_dataset(name, data=np.array(values, object), dtype=store.TEXT)
+    collection.write(h5.create_group("skipped"), skipped)
+    h5["skipped"].create_dataset("reason", data=np.array([o.reason for o in skipped], object), dtype=store.TEXT)
+    h5.attrs["metadata_sha256"] = metadata_sha256
+
+
+def split(files: list[File], found: dict[str, np.ndarray]) -> tuple[list[Outcome], list[Outcome]]:
+    """Works, and files that gave none."""
+    outcomes = list(map(Outcome, files, found["sha256"].tolist(), found["reason"].tolist()))
+    return [o for o in outcomes if not o.reason], [o for o in outcomes if o.reason]
+
+
+def add_works(config: Config, folder: Path, csv_file: Path | None) -> tuple[Path, str]:
+    """images.h5 with the new pictures of `folder` behind those that it has."""
     # 1. Read
-    files = collection.find(config)
+    output = config.outputs / "images.h5"
+    before = added_pictures.read(config, folder, csv_file)
     table = metadata.read(config)
+    if not before.new and not before.is_other_metadata:
+        additions.write(config, replace(before.added, unfinished=additions.read(config).unfinished))
+        return output, f"nothing new in {store.show(folder)}, {cli.count(len(before.works), 'work')} as before"
+
+    # 2. Compute
+    shard_files = shard_folder(before.new, config)
+    paths, _, _ = decode_shards(before.new, shard_files, config, False)
+    found = join_shards(paths) if paths else {"sha256": np.array([]), "reason": np.array([])}
+    works, skipped = split(before.new, found)
+    tell_skipped(skipped, output)
+    everything, n_before = before.works + works, len(before.works)
+    ids = [work.file.image_id for work in everything]
+    columns = metadata.all_columns(ids, table, config, before.added)
+    identity = collection.identity(everything + before.skipped + skipped, metadata.sha256(config, before.added))
+
+    # 3. Write. The list of folders goes first: from here on a run without --add says that this one was not finished.
+    additions.write(config, before.added)
+    with store.open_before(config, "images") as old:
+        recipe, duplicate_of = store.recipe_after(old), old["duplicate_of"].asstr()[:].tolist()
+    with store.create(output, "images", recipe, {}, identity) as h5, store.open_before(config, "images") as old:
+        collection.write(h5, everything)
+        added_pictures.copy_pictures(old, h5, len(everything))
+        if works:
+            fill_pictures(h5["pixels"], h5["thumbnails"], paths, n_before)
+            h5["width"][n_before:], h5["height"][n_before:] = found["size"].T
+            duplicate_of += added_pictures.duplicates(old, h5, n_before)
+        new_digests = found["digest"] if works else np.array([], object)
+        reuse.write_digests(h5, np.concatenate([reuse.read_digests(old), new_digests]))
+        write_texts(h5, duplicate_of, columns, before.skipped + skipped, metadata.sha256(config, before.added))
+    shards.remove(shard_files)
+    summary = summarise(len(works), len(skipped), sum(map(bool, duplicate_of[n_before:])))
+    return output, f"{summary} added to {n_before:,}"
+
+
+def main(
+    config: Config, retry_skipped: bool = False, add: Path | None = None, add_metadata: Path | None = None
+) -> tuple[Path, str]:
+    if add_metadata and not add:
+        raise UserError(f"--add-metadata {add_metadata}: is about an added folder. Name that with --add.")
+    if add and retry_skipped:
+        raise UserError("--retry-skipped: is not for adding. Run it alone.")
+    if add:
+        return add_works(config, add, add_metadata)
+    # 1. Read
+    added = additions.read(config)
+    files = collection.find(config, added)
+    table, metadata_sha256 = metadata.read(config), metadata.sha256(config, added)
 
     # 2. Compute
     output, folder = config.outputs / "images.h5", shard_folder(files, config)
@@ -158,8 +233,7 @@ def main(config: Config, retry_skipped: bool = False) -> tuple[Path, str]:
     paths, n_decoded, n_known = decode_shards(files, folder, config, retry_skipped)
     rate = n_decoded / (time.perf_counter() - began)
     found = join_shards(paths)
-    outcomes = list(map(Outcome, files, found["sha256"].tolist(), found["reason"].tolist()))
-    works, skipped = ([o for o in outcomes if bool(o.reason) == is_skipped] for is_skipped in (False, True))
+    works, skipped = split(files, found)
     tell_skipped(skipped, output)
     if not works:
         raise UserError(
@@ -168,22 +242,17 @@ def main(config: Config, retry_skipped: bool = False) -> tuple[Path, str]:
         )
     ids = [work.file.image_id for work in works]
     duplicate_of = duplicates(ids, found["digest"].tolist())
-    columns = metadata.columns(ids, table, config)
+    columns = metadata.all_columns(ids, table, config, added)
 
     # 3. Write
     recipe = {"settings": config.settings(("images",))}
-    with store.create(output, "images", recipe, {}, collection.identity(outcomes, table.sha256)) as h5:
+    identity = collection.identity(sorted(works + skipped, key=lambda o: o.file.image_id), metadata_sha256)
+    with store.create(output, "images", recipe, {}, identity) as h5:
         collection.write(h5, works)
         write_pictures(h5, paths, len(works), config.images.network_px)
         h5["width"], h5["height"] = found["size"].T
         reuse.write_digests(h5, found["digest"])
-        h5.create_dataset("duplicate_of", data=np.array(duplicate_of, object), dtype=store.TEXT)
-        group = h5.create_group("metadata")
-        for name, values in columns.items():
-            group.create_dataset(name, data=np.array(values, object), dtype=store.TEXT)
-        collection.write(h5.create_group("skipped"), skipped)
-        h5["skipped"].create_dataset("reason", data=np.array([o.reason for o in skipped], object), dtype=store.TEXT)
-        h5.attrs["metadata_sha256"] = table.sha256
+        write_texts(h5, duplicate_of, columns, skipped, metadata_sha256)
     shards.remove(folder)
     summary = summarise(len(works), len(skipped), sum(map(bool, duplicate_of)))
     if n_known:

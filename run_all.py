@@ -6,6 +6,10 @@ Run     python run_all.py                     skips every stage whose settings a
         python run_all.py --from tsne         does tsne and all that follow again
         python run_all.py --only tsne grid    does just these, again
         python run_all.py --plan              tells what would run, and the disk, memory and time that it takes
+        python run_all.py --add FOLDER [--add-metadata CSV]
+                                              lets the new pictures of FOLDER in, and nothing that is there moves: its
+                                              embeddings, places, cells, distances and tiles stay to the byte
+        python run_all.py --from images       draws everything anew, with what was added
 Cost    the sum of the stages; under 5 s when nothing has changed
 """
 
@@ -17,11 +21,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from artatlas import cli, collection, lock, plans, stopping, store
+from artatlas import additions, cli, collection, drift, lock, plans, stopping, store
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.stages import BY_NAME, STAGES, TOGETHER, Stage
 
+MADE_ANEW = ("render_grid.py", "build_viewer.py")  # with --add too; tiles that show what they showed stay
 FOLDER = Path(__file__).resolve().parent
 NAMES = [stage.name for stage in STAGES]
 
@@ -33,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plan", action="store_true", help="runs nothing; tells what would run, and the disk, memory and time it takes"
     )
     choice.add_argument("--only", nargs="+", choices=NAMES, help="do only these stages, again")
+    choice.add_argument("--add", type=Path, metavar="FOLDER", help="let its pictures in, where nothing moves")
+    parser.add_argument("--add-metadata", type=Path, metavar="CSV", help="about them; file names are below FOLDER")
 
 
 def why(config: Config, stage: Stage, start: str | None, only: list[str] | None) -> str | None:
@@ -63,12 +70,12 @@ def ended_by(code: int) -> str:
     return f"was ended by signal {number}. See what sent it"
 
 
-def run_script(config: Config, script: str) -> str:
+def run_script(config: Config, script: str, more: tuple[str, ...] = ()) -> str:
     """Runs one script to its end and returns its closing line; progress and errors go to our own stderr.
 
     The script takes part in our lock, and where we are told to stop it is told too, and waited for.
     """
-    command = [sys.executable, str(FOLDER / script), *config.flags]
+    command = [sys.executable, str(FOLDER / script), *more, *config.flags]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, encoding="utf-8", pass_fds=lock.descriptors()
     ) as process:
@@ -104,16 +111,42 @@ def show_plan(config: Config, due: list[Stage]) -> tuple[Path, str]:
     return config.outputs, f"{cli.count(len(due), 'stage')} to make, {rest}"
 
 
+def check_can_add(config: Config) -> None:
+    """Raises UserError where some output could not be added to, before any of them is."""
+    for stage in STAGES:
+        if stage.output.endswith(".h5"):
+            with store.open_before(config, stage.name):
+                pass
+
+
+def flags_for_adding(config: Config, script: str, folder: Path, csv_file: Path | None) -> tuple[str, ...]:
+    """What a script needs to be told to let works in. Two folders are made anew, but for files that stay the same."""
+    if script == "prepare_images.py":
+        return ("--add", str(folder), *(("--add-metadata", str(csv_file)) if csv_file else ()))
+    if script in MADE_ANEW or (script == "find_similar.py" and config.similar.hubness == "csls"):
+        return ()
+    return ("--update",)
+
+
 def main(
-    config: Config, start: str | None = None, only: list[str] | None = None, plan: bool = False
-) -> tuple[Path, str]:
+    config: Config, start: str | None = None, only: list[str] | None = None, plan: bool = False,
+    add: Path | None = None, add_metadata: Path | None = None,
+) -> tuple[Path, str]:  # fmt: skip
+    if add:
+        check_can_add(config)
+    elif add_metadata:
+        raise UserError(f"--add-metadata {add_metadata}: is about an added folder. Name that with --add.")
+    elif not (start or only or plan):
+        additions.check_finished(config)
+
     def is_due(stage: Stage) -> bool:
-        return why(config, stage, start, only) is not None
+        return (bool(add) and stage.name == "images") or why(config, stage, start, only) is not None
 
     due = expected(is_due, only)
     if plan:
         return show_plan(config, due)
-    plans.check(config, due)
+    if not add:
+        plans.check(config, due)
     made: set[str] = set()
     lines = []
     for stage in STAGES:
@@ -125,9 +158,11 @@ def main(
             continue
         script, names = script_for(stage, is_due)
         print(f"{script} ...", file=sys.stderr, flush=True)
-        summary = run_script(config, script)
+        summary = run_script(config, script, flags_for_adding(config, script, add, add_metadata) if add else ())
         made.update(names)
         lines.append((script, cli.duration(time.perf_counter() - began), summary))
+    if not only:
+        additions.finish(config)
 
     up_to_date = sum(took == "up to date" for _, took, _ in lines)
     width = max(len(script) for script, _, _ in lines)
@@ -137,6 +172,8 @@ def main(
     shown = [*(path for path in pages if path.exists()), *sorted((config.outputs / "pictures").glob("*.[jp][pn]g"))]
     if shown:
         print("Open:", *[store.show(path) for path in shown], sep="\n  ")
+    if add:
+        print(drift.tell(drift.read(config), config))
     return config.outputs, f"{cli.count(len(made), 'stage')} made, {up_to_date} up to date"
 
 

@@ -5,7 +5,8 @@ Reads   outputs/tsne.h5 and the embeddings that parametric_tsne.map is drawn fro
 Writes  outputs/parametric_tsne.h5   image_ids (N,), coordinates (N, 2) as the network draws them, is_test (N,);
         history/ and report/, how well it does; network/, map/, scalers/, sources/: all that a new work needs
         outputs/parametric_tsne_losses.png, parametric_tsne_maps.png
-Run     python train_parametric_tsne.py            settings: parametric_tsne
+        With --update the network stays as it is and places added works, in the rows behind
+Run     python train_parametric_tsne.py [--update]            settings: parametric_tsne
 Source  van der Maaten 2009, "Learning a parametric embedding by preserving local structure" (AISTATS)
 Cost    about 25 s for 250 works and 75 s for 1,200 on 2 busy cores, TensorFlow's start included
 
@@ -115,7 +116,29 @@ def read_works(
         return duplicate_of, h5[column].asstr()[:][store.rows_of(image_ids, ids)]
 
 
-def main(config: Config) -> tuple[Path, str]:
+def add_works(
+    config: Config, image_ids: np.ndarray, weights: dict[str, float], inputs: dict[str, str]
+) -> tuple[Path, str]:
+    """--update: the network stays as it is and places the works of `image_ids` that the file has not."""
+    output = config.outputs / "parametric_tsne.h5"
+    with store.open_before(config, "parametric_tsne") as h5:
+        n_before, model = store.check_first_rows(h5, image_ids, config), parametric.read(h5)
+        recipe, before, was_test = store.recipe_after(h5), h5["coordinates"][:], h5["is_test"][:]
+    fitted = {name: source.scaler for name, source in model.sources.items()}
+    features, _ = sources.read_features(config, image_ids[n_before:], weights, config.tsne.scaling, fitted)
+    placed = model.network.place(features) if len(features) else before[:0]
+    with store.create(output, "parametric_tsne", recipe, inputs) as h5:
+        store.write_ids(h5, image_ids)
+        h5["coordinates"] = np.concatenate([before, placed])
+        h5["is_test"] = np.concatenate([was_test, np.ones(len(placed), bool)])  # it was not trained on them
+        with store.open_before(config, "parametric_tsne") as old:
+            for name in old:
+                if name not in h5:
+                    old.copy(name, h5)
+    return output, f"{cli.count(len(placed), 'work')} placed by the network as it is, added to {n_before:,}"
+
+
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
     # 1. Read
     settings = config.parametric_tsne
     weights: dict[str, float] = dict(config.maps[settings.map].items())
@@ -125,6 +148,8 @@ def main(config: Config) -> tuple[Path, str]:
         perplexity = float(json.loads(h5.attrs["recipe"])["perplexity"])
         inputs["tsne"] = str(h5.attrs["fingerprint"])
     duplicate_of, labels = read_works(config, image_ids, inputs)
+    if update:
+        return add_works(config, image_ids, weights, inputs)
     # The scalers, and the PCA behind the style embeddings, are fitted on all works, test works too, as the finished
     # map is. They do not tell where a work lies, but make a test work a little less strange than one from elsewhere.
     features, scalers = sources.read_features(config, image_ids, weights, config.tsne.scaling)
@@ -153,4 +178,4 @@ def main(config: Config) -> tuple[Path, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

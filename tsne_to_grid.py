@@ -4,7 +4,9 @@ Reads   outputs/tsne.h5, and the grid.h5 that grid.keep names
 Writes  outputs/grid.h5   image_ids (M,), and per map <map>/cells (M, 2) int32 (row, col), attributes rows, cols, cost
         (mean squared displacement) and mean_displacement, both in units of the map's side; with grid.keep also kept and
         moved (works that had a cell, and those of them that have another now)
-Run     python tsne_to_grid.py            settings: grid
+        With --update no work moves: added ones get free cells, of the shape, then of the rectangle around it, and when
+        all are taken the grid gets a row at the bottom or a column on the right
+Run     python tsne_to_grid.py [--update]            settings: grid
 Source  swaps: simulated annealing, Kirkpatrick et al. 1983; lap: Crouse 2016, "On implementing 2D rectangular
         assignment algorithms" (SciPy); rasterfairy: Klingemann 2016
 Cost    a map, one core: swaps 10,000 works 0.7 to 1.4 s, 100,000 works 5 to 8 s and 20 MB, up to 1,500 cells, of which
@@ -21,7 +23,8 @@ import numpy as np
 from artatlas import cli, grids, shapes, store
 from artatlas.config import Config, Grid
 from artatlas.errors import UserError
-from artatlas.swaps import add_works, assign_swaps
+from artatlas.swaps import add_to_free_cells, assign_swaps
+from artatlas.swaps import add_works as let_in
 
 # Of the distances of all works to all cells, which lap needs at once: some 22,000 works, and 40 minutes.
 LAP_BYTES = 4_000_000_000
@@ -121,8 +124,67 @@ def describe(
     return found
 
 
-def main(config: Config) -> tuple[Path, str]:
+def free_cells(
+    taken: np.ndarray, n_new: int, n_drawn: int, shape: tuple[int, int], settings: Grid
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Cells (F, 2) in reading order for n_new works, at least, none of them `taken` (T, 2); and (rows, cols)."""
+    offered = []
+    if not settings.keep:
+        cells, its_shape = choose_cells(n_drawn, settings)
+        if its_shape == shape:
+            offered.append((cells, shape))
+    rectangle = shapes.rectangle(shape[0] * shape[1], shape[1])
+    larger = shapes.extend(shape, len(taken) + n_new, settings.aspect_ratio)
+    offered += [(rectangle, shape), (shapes.rectangle(larger[0] * larger[1], larger[1]), larger)]
+    for cells, its_shape in offered:
+        is_taken = np.zeros(its_shape, bool)
+        is_taken[tuple(taken.T)] = True
+        free = cells[~is_taken[tuple(cells.T)]]
+        if len(free) >= n_new:
+            break
+    return free, its_shape
+
+
+def add_works(config: Config) -> tuple[Path, str]:
+    """--update: no work moves, added ones get free cells."""
     # 1. Read
+    settings, names = config.grid, list(config.maps)
+    with store.open_before(config, "grid") as h5:
+        known, recipe, n_drawn = store.read_ids(h5), store.recipe_after(h5), store.n_before_additions(h5)
+        shape = int(h5[names[0]].attrs["rows"]), int(h5[names[0]].attrs["cols"])
+        before = {name: h5[f"{name}/cells"][:].astype(np.int64) for name in names}
+    with store.open_output(config, "tsne") as tsne:
+        stored, inputs = store.read_ids(tsne), {"tsne": str(tsne.attrs["fingerprint"])}
+        is_new = ~np.isin(stored, known) if settings.sample is None else np.zeros(len(stored), bool)
+        image_ids = np.concatenate([known, stored[is_new]])
+        rows = store.rows_of(image_ids, stored)
+        positions = {name: grids.to_unit_square(tsne[f"{name}/coordinates"][:][rows]) for name in names}
+    n_new = len(image_ids) - len(known)
+
+    # 2. Compute
+    maps, kept = {}, {}
+    for name in names:
+        free, larger = free_cells(before[name], n_new, n_drawn, shape, settings)
+        kept[name] = np.concatenate([before[name], np.full((n_new, 2), -1)])
+        rng = np.random.default_rng(settings.seed)
+        maps[name] = add_to_free_cells(positions[name], kept[name], free, *larger, rng, settings.passes)
+        assert len(np.unique(maps[name], axis=0)) == len(image_ids), f"two works of {name} have one cell"
+
+    # 3. Write
+    output = config.outputs / "grid.h5"
+    with store.create(output, "grid", recipe, inputs) as h5:
+        store.write_ids(h5, image_ids)
+        for name in names:
+            h5[f"{name}/cells"] = maps[name].astype(np.int32)
+            h5[name].attrs.update(describe(positions[name], maps[name], larger, kept[name]))
+    grown = f"which grew from {shape[0]} x {shape[1]}" if larger != shape else "as before"
+    return output, f"{cli.count(n_new, 'work')} added to {len(known):,} on {larger[0]} x {larger[1]} cells, {grown}"
+
+
+def main(config: Config, update: bool = False) -> tuple[Path, str]:
+    # 1. Read
+    if update:
+        return add_works(config)
     settings, names = config.grid, list(config.maps)
     check_settings(settings)
     with store.open_output(config, "tsne") as tsne:
@@ -146,7 +208,7 @@ def main(config: Config) -> tuple[Path, str]:
     for name in cli.progress(names, unit="map"):
         if settings.keep:
             rng = np.random.default_rng(settings.seed)
-            maps[name] = cells[add_works(positions[name], kept[name], cells, *shape, rng, settings.passes)]
+            maps[name] = cells[let_in(positions[name], kept[name], cells, *shape, rng, settings.passes)]
         else:
             maps[name] = assign(positions[name], cells, shape, settings)
         assert len(np.unique(maps[name], axis=0)) == len(image_ids), f"two works of {name} have one cell"
@@ -169,4 +231,4 @@ def main(config: Config) -> tuple[Path, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, cli.add_update)

@@ -45,6 +45,13 @@ def run(
     sys.exit(0)
 
 
+def add_update(parser: argparse.ArgumentParser) -> None:
+    """The flag of stages that can let works in: `run_all.py --add` gives it."""
+    parser.add_argument(
+        "--update", action="store_true", help="keeps all rows as they are, computes only those of added works"
+    )
+
+
 def _parser(doc: str | None, add_arguments: Callable | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if add_arguments:

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from artatlas import cli, images, metadata, store
+from artatlas import additions, cli, images, metadata, store
+from artatlas.additions import Additions
 from artatlas.config import DEFAULT_FILE, Config
 from artatlas.errors import UserError
 from artatlas.images import Decoded, Unreadable
@@ -45,20 +46,38 @@ class Outcome(NamedTuple):
     reason: str  # why it gave no picture; "" where it is a work
 
 
-def find(config: Config) -> list[File]:
-    """All files of the collection, sorted by id (by code point, so the order is the same everywhere).
+def find(config: Config, added: Additions | None = None) -> list[File]:
+    """All files of the collection and of the folders that were added to it, sorted by id (by code point, so the order
+    is the same everywhere). `added` are those of outputs/additions.json unless it is given.
 
-    Links to files are followed, links to folders are listed: they may lead round in circles.
-    paths.outputs is left out where it lies inside, else one run's pictures would be the next one's works.
-
-    Raises UserError where the folder is missing or holds no pictures.
+    Raises UserError where a folder is missing, or the collection's own holds no pictures.
     """
     top = Path(config.paths.images)
     if not top.is_dir():
         what = "is not a folder" if top.exists() else "does not exist"
         raise UserError(f"paths.images: {store.show(top)} {what}. {_remedy(top)}")
+    files = find_below(top, config)
+    if not files:
+        kinds = " ".join(EXTENSIONS).replace(".", "")
+        raise UserError(f"paths.images: {store.show(top)} holds no pictures ({kinds}). {_remedy(top)}")
+    for each in (added or additions.read(config)).folders:
+        if not Path(each.folder).is_dir():
+            raise UserError(
+                f"{store.show(config.outputs / additions.FILE)}: {each.folder} does not exist. Put that folder back, or"
+                f" take its entry out and run: {config.command('run_all.py')} --from images"
+            )
+        files += find_below(Path(each.folder), config, f"{each.name}/")
+    return sorted(files, key=lambda file: file.image_id)
+
+
+def find_below(top: Path, config: Config, prefix: str = "") -> list[File]:
+    """All files below a folder, sorted by id, which is `prefix` and the path below it.
+
+    Links to files are followed, links to folders are listed: they may lead round in circles.
+    paths.outputs is left out where it lies inside, else one run's pictures would be the next one's works.
+    """
     files: list[File] = []
-    folders = [(str(top), "")]
+    folders = [(str(top), prefix)]
     while folders:
         folder, prefix = folders.pop()
         try:
@@ -70,9 +89,6 @@ def find(config: Config) -> list[File]:
             files.append(
                 File(_as_text(prefix.rstrip("/")), folder, problem=f"cannot be opened ({error.strerror or error})")
             )
-    if not files:
-        kinds = " ".join(EXTENSIONS).replace(".", "")
-        raise UserError(f"paths.images: {store.show(top)} holds no pictures ({kinds}). {_remedy(top)}")
     return sorted(files, key=lambda file: file.image_id)
 
 
@@ -144,19 +160,14 @@ def why_changed(config: Config) -> str | None:
     differ from those noted in images.h5 are read again, and a file that was merely touched or copied changes nothing.
     """
     with store.open_output(config, "images") as h5:
-        known = _known_files(h5)
+        known = known_files(h5)
         known_metadata = h5.attrs["metadata_sha256"]
     try:
         files = {file.image_id: file for file in find(config)}
         metadata_sha256 = metadata.sha256(config)
     except UserError as error:
         return str(error)
-    differences = {
-        "added": [i for i in files if i not in known],
-        "removed": [i for i in known if i not in files],
-        "changed": [i for i, file in files.items() if i in known and not _same(file, *known[i])],
-    }
-    parts = [f"{len(ids):,} {what} ({cli.printable(ids[0])})" for what, ids in differences.items() if ids]
+    parts = [f"{len(ids):,} {what} ({cli.printable(ids[0])})" for what, ids in compare(files, known).items() if ids]
     if metadata_sha256 != known_metadata:
         parts.append("the metadata CSV differs")
     path = store.show(config.outputs / "images.h5")
@@ -175,7 +186,7 @@ class Earlier:
                 config.settings(("images",))
             ) or not (retry_skipped or store.why_stale(config, "images") or why_changed(config)):
                 return  # fmt: skip
-            known = _known_files(h5)
+            known = known_files(h5)
             self._row_of = {image_id: row for row, image_id in enumerate(store.read_ids(h5))}
             self._digests = h5["digest"].asstr()[:]
         except store.DAMAGED:
@@ -209,7 +220,16 @@ def _decoding(settings: dict[str, dict]) -> dict[str, Any]:
     return {key: value for key, value in settings["images"].items() if key not in ("filename_column", "path_pattern")}
 
 
-def _known_files(h5: h5py.File) -> dict[str, tuple[int, int, str, str]]:
+def compare(files: dict[str, File], known: dict[str, tuple[int, int, str, str]]) -> dict[str, list[str]]:
+    """The ids of the files that were added, removed and changed since `known_files` were noted."""
+    return {
+        "added": [i for i in files if i not in known],
+        "removed": [i for i in known if i not in files],
+        "changed": [i for i, file in files.items() if i in known and not _same(file, *known[i])],
+    }
+
+
+def known_files(h5: h5py.File) -> dict[str, tuple[int, int, str, str]]:
     """id -> (bytes, mtime_ns, sha256, reason) of all works and skipped files."""
     known: dict[str, tuple[int, int, str, str]] = {}
     for group in (h5, h5["skipped"]):

@@ -138,6 +138,28 @@ def compare(
     return Faithfulness(ks, columns[0], columns[1], columns[2], is_near)
 
 
+def compare_some(
+    features: np.ndarray, coordinates: np.ndarray, rows: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """kept, trustworthiness and continuity (R,) of the works `rows` (R,) alone, their ranks counted among all works."""
+    n_works = len(features)
+    found = np.ones((3, len(rows)))
+    for i, row in enumerate(rows.tolist()):
+        sides = []
+        for x in (features, coordinates):
+            squared = np.square(x - x[row], dtype=np.float64).sum(axis=1)
+            squared[row] = np.inf
+            sides.append((squared, np.argsort(squared, kind="stable")[:k]))
+        for column, ((squared, nearest), (_, shown)) in enumerate((sides, sides[::-1])):
+            is_kept = squared[shown] <= squared[nearest[-1]]
+            rank = 1 + np.array([(squared < limit).sum() for limit in squared[shown]])
+            off = np.where(is_kept, 0, np.maximum(rank - k, 0)).sum()
+            found[1 + column, i] = 1 - min(1.0, off * 2 / (k * (2 * n_works - 3 * k - 1)))
+            if column == 0:
+                found[0, i] = is_kept.mean()
+    return found[0], found[1], found[2]
+
+
 def near_limit(n_works: int, k: int) -> int:
     """How many of the nearest count as near: 5 % of the others, and no fewer than k."""
     return max(k, int(NEAR_SHARE * (n_works - 1)))

@@ -29,8 +29,11 @@ def find_pictures(pictures: list[Path], config: Config) -> list[collection.File]
     files: list[collection.File] = []
     for path in pictures:
         if path.is_dir():
-            paths = config.paths.model_copy(update={"images": str(path)})
-            files += collection.find(config.model_copy(update={"paths": paths}))
+            below = collection.find_below(path, config)
+            if not below:
+                kinds = " ".join(collection.EXTENSIONS).replace(".", "")
+                raise UserError(f"{cli.printable(str(path))} holds no pictures ({kinds}). Name another folder.")
+            files += below
         elif path.exists():
             files.append(collection.File(path.as_posix(), str(path)))
         else:

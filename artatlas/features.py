@@ -17,7 +17,8 @@ import numpy as np
 
 from artatlas import cli, reuse, shards, store, vgg, weights
 from artatlas.config import Config, Content, Style
-from artatlas.reduce import fit_pca
+from artatlas.errors import UserError
+from artatlas.reduce import Pca, fit_pca
 from artatlas.reuse import Earlier
 from artatlas.weights import Weights
 
@@ -26,8 +27,17 @@ NUMBERS = 1024 * 32_896  # of vectors in a shard, and at a time in a PCA: 135 MB
 
 
 @dataclass(frozen=True)
+class Before:
+    """A source's file that works are added to: it keeps its rows and its PCA."""
+
+    recipe: dict[str, Any]  # with the addition
+    embeddings: np.ndarray  # (N before, D) float32
+    pca: Pca | None
+
+
+@dataclass(frozen=True)
 class Vectors:
-    """What the network said of every work for one source, on the disk in shards."""
+    """What the network said of every work for one source, or of those that are added, on the disk in shards."""
 
     stage: str  # content | style
     image_ids: np.ndarray  # (N,) str
@@ -38,6 +48,11 @@ class Vectors:
     folder: Path  # of the shards, removed once the stage's file is written, or kept
     paths: list[Path]  # joined, (N, P) float32
     earlier: Earlier  # vectors that need not be computed
+    before: Before | None = None  # the vectors are of the works that follow
+
+    @property
+    def n_before(self) -> int:
+        return len(self.before.embeddings) if self.before else 0
 
     def blocks(self) -> Iterator[np.ndarray]:
         """One pass over all rows, (B, P) at a time."""
@@ -55,8 +70,11 @@ def style_heads(style: Style) -> list[vgg.Head]:
     return [vgg.Gram(layer, style.normalizer, style.transform) for layer in style.layers]
 
 
-def extract(config: Config, stages: list[str]) -> tuple[dict[str, Vectors], str]:
+def extract(config: Config, stages: list[str], update: bool = False) -> tuple[dict[str, Vectors], str]:
     """The vectors of `stages` (content, style or both), each network looking at every work once.
+
+    With `update` only of works that images.h5 has and the stages' files have not, by the network and in the precision
+    of those files.
 
     Returns them by stage, and a phrase for the closing line: rate, precision, device, share of time without input.
     Raises UserError where a layer or the weights are not to be had, or images.h5 is not there or out of date.
@@ -69,22 +87,40 @@ def extract(config: Config, stages: list[str]) -> tuple[dict[str, Vectors], str]
         image_ids, digests = store.read_ids(images), reuse.read_digests(images)
         found: dict[str, Vectors] = {}
         for stage, network in networks.items():
-            recipe = {"settings": config.settings(("vgg", stage)), **vgg.provenance(network, precision)}
+            before = _read_before(config, stage, network, image_ids) if update else None
+            if before:
+                recipe, precision = before.recipe, before.recipe["precision"]
+            else:
+                recipe = {"settings": config.settings(("vgg", stage)), **vgg.provenance(network, precision)}
             output, fingerprint = config.outputs / f"{stage}.h5", store.fingerprint(stage, recipe, inputs)
             h5 = files.enter_context(reuse.opened(output, stage))
-            earlier = reuse.earlier(h5, output, recipe, fingerprint)
+            earlier = reuse.NOTHING if before else reuse.earlier(h5, output, recipe, fingerprint)
             folder = shards.folder_for(output, fingerprint)
-            found[stage] = Vectors(stage, image_ids, network.network, recipe, inputs, digests, folder, [], earlier)
+            found[stage] = Vectors(
+                stage, image_ids, network.network, recipe, inputs, digests, folder, [], earlier, before
+            )
         for notice in dict.fromkeys(network.notice for network in networks.values() if network.notice):
             cli.notice(notice)
         # Content from a dense layer reads a file of weights with the top, style one without: these are two passes.
-        passes: dict[str, list[str]] = {}
+        passes: dict[tuple[str, int], list[str]] = {}
         for stage, network in networks.items():
-            passes.setdefault(network.sha256, []).append(stage)
+            passes.setdefault((network.sha256, found[stage].n_before), []).append(stage)
         speed = _Speed()
         for together in passes.values():
             _forward(config, images, networks[together[0]], precision, [found[stage] for stage in together], tf, speed)
     return found, speed.phrase(precision, vgg.device_name(tf))
+
+
+def _read_before(config: Config, stage: str, network: Weights, image_ids: np.ndarray) -> Before:
+    with store.open_before(config, stage) as h5:
+        store.check_first_rows(h5, image_ids, config)
+        recipe = store.recipe_after(h5)
+        if recipe["weights_sha256"] != network.sha256:
+            raise UserError(
+                f"vgg.weights: {network.source} are not the weights that {store.show(h5.filename)} was made with"
+                f" ({recipe['weights']}), so works cannot be added to it. Run: {config.command('run_all.py')}"
+            )
+        return Before(recipe, h5["embeddings"][:], store.read_pca(h5))
 
 
 def _network(config: Config, stage: str) -> Weights:
@@ -135,8 +171,8 @@ def _forward(
             yield [np.hstack([next(outputs) for _ in range(count)]) for count in counts]  # (B, P) per source
 
     def vectors(rows: slice) -> Iterator[list[np.ndarray]]:
-        every = np.arange(rows.start, rows.stop)
-        known = [source.earlier.known(source.digests[rows]) for source in sources]  # (B,) rows, -1 for none
+        every = np.arange(rows.start, rows.stop) + n_before
+        known = [source.earlier.known(source.digests[every]) for source in sources]  # (B,) rows, -1 for none
         new = np.any([of_source < 0 for of_source in known], axis=0)
         if new.all():
             yield from looked_at(every)
@@ -151,13 +187,13 @@ def _forward(
         yield [np.concatenate(of_source)[places] for of_source in blocks]
 
     start = time.perf_counter()
-    folders = [source.folder for source in sources]
+    folders, n_before = [source.folder for source in sources], sources[0].n_before
     desc = " and ".join(source.stage for source in sources)
     rows = shards.ROWS
     if any(source.stage == "style" for source in sources):
         rows = min(rows, max(1, NUMBERS // sum(vgg.gram_length(layer) for layer in config.style.layers)))
         rows -= rows % 64 if rows > 64 else 0  # whole batches, as they are usually asked for
-    computed = shards.compute(folders, len(sources[0].image_ids), vectors, desc, rows)
+    computed = shards.compute(folders, len(sources[0].image_ids) - n_before, vectors, desc, rows)
     for source, paths in zip(sources, computed, strict=True):
         source.paths.extend(paths)
     speed.seconds += time.perf_counter() - start
@@ -166,30 +202,45 @@ def _forward(
 
 def write_content(config: Config, vectors: Vectors) -> tuple[Path, str]:
     """Writes content.h5: the vectors as they are, or reduced by PCA. Returns its path and what it holds in words."""
-    embeddings = np.concatenate([shards.load(path) for path in vectors.paths])  # (N, C)
-    pca = None
-    if config.content.n_components:
-        pca = fit_pca(vectors.blocks, config.content.n_components, np.random.default_rng(SEED))
-        embeddings = pca.transform(embeddings)
+    pca, n_components = vectors.before.pca if vectors.before else None, config.content.n_components
+    if n_components and not vectors.before:
+        pca = fit_pca(vectors.blocks, n_components, np.random.default_rng(SEED))
+    embeddings = _embeddings(vectors, pca)
     path = _write(config, vectors, embeddings, pca)
     kept = f" ({pca.explained_variance_ratio:.1%} of the variance)" if pca else ""
     return path, (
-        f"{cli.count(len(embeddings), 'work')}, {embeddings.shape[1]} dimensions{kept} from {config.content.layer} of"
+        f"{_counted(vectors)}, {embeddings.shape[1]} dimensions{kept} from {config.content.layer} of"
         f" {vectors.network.upper()}"
     )
 
 
 def write_style(config: Config, vectors: Vectors) -> tuple[Path, str]:
-    """Fits the PCA on the Gram vectors, writes style.h5. Returns its path and what it holds in words."""
+    """Fits the PCA on the Gram vectors, or takes that of the works before, and writes style.h5. Returns its path and
+    what it holds in words."""
     layers = config.style.layers
-    widths = [vgg.gram_length(layer) for layer in layers]
-    pca = fit_pca(vectors.blocks, config.style.n_components, np.random.default_rng(SEED), widths)
-    embeddings = np.concatenate([pca.transform(block) for block in vectors.blocks()])  # (N, D)
+    if vectors.before and vectors.before.pca:
+        pca = vectors.before.pca
+    else:
+        widths = [vgg.gram_length(layer) for layer in layers]
+        pca = fit_pca(vectors.blocks, config.style.n_components, np.random.default_rng(SEED), widths)
+    embeddings = _embeddings(vectors, pca)
     path = _write(config, vectors, embeddings, pca)
     return path, (
-        f"{cli.count(len(embeddings), 'work')}, {embeddings.shape[1]} dimensions ({pca.explained_variance_ratio:.1%} of"
+        f"{_counted(vectors)}, {embeddings.shape[1]} dimensions ({pca.explained_variance_ratio:.1%} of"
         f" the variance) from Gram matrices of {', '.join(layers)} of {vectors.network.upper()}"
     )
+
+
+def _embeddings(vectors: Vectors, pca: Pca | None) -> np.ndarray:
+    """(N, D) float32: the rows of the works before as they are, then those of the vectors."""
+    rows = [pca.transform(block) if pca else block for block in vectors.blocks()]
+    return np.concatenate([vectors.before.embeddings, *rows] if vectors.before else rows)
+
+
+def _counted(vectors: Vectors) -> str:
+    if not vectors.before:
+        return cli.count(len(vectors.image_ids), "work")
+    return f"{cli.count(len(vectors.image_ids) - vectors.n_before, 'work')} added to {vectors.n_before:,}"
 
 
 def _write(config: Config, vectors: Vectors, embeddings: np.ndarray, pca: Any) -> Path:
@@ -200,6 +251,9 @@ def _write(config: Config, vectors: Vectors, embeddings: np.ndarray, pca: Any) -
         reuse.write_digests(h5, vectors.digests)
         if pca:
             store.write_pca(h5, pca)
+    if vectors.before:  # those of the works before stay, for the day when all are drawn anew
+        shards.remove(vectors.folder)
+        return path
     budget = config.machine.keep_vectors_gb * 1e9 if pca else 0  # without PCA they stand in the file
     reuse.keep(vectors.folder, reuse.vectors_folder(path, vectors.recipe), vectors.digests, budget)
     return path

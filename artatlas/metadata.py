@@ -1,4 +1,4 @@
-"""Metadata of works: columns of a CSV file and fields of the path, all of it text ("007" stays "007")."""
+"""Metadata of works: columns of CSV files and fields of the path, all of it text ("007" stays "007")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artatlas import cli, store
+from artatlas import additions, cli, store
+from artatlas.additions import Additions
 from artatlas.config import DEFAULT_FILE, Config
 from artatlas.errors import UserError
 
@@ -27,23 +28,30 @@ class Table:
     filenames: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)
     sha256: str = ""  # of the file's bytes
+    shown: str = ""  # its name, "" where there is none
 
 
-def sha256(config: Config) -> str:
-    """Of the bytes of the metadata CSV; "" where there is none. Raises UserError where it cannot be read."""
-    return hashlib.sha256(_bytes(config)).hexdigest() if config.paths.metadata else ""
+def sha256(config: Config, added: Additions | None = None) -> str:
+    """Of the bytes of the metadata CSV, and those of `added` folders (of outputs/additions.json unless given); "" where
+    there is none. Raises UserError where one cannot be read."""
+    own = hashlib.sha256(_bytes(config, config.paths.metadata)).hexdigest() if config.paths.metadata else ""
+    more = [each.metadata for each in (added or additions.read(config)).folders if each.metadata]
+    if not more:
+        return own
+    return hashlib.sha256(b"".join([own.encode(), *(_bytes(config, file) for file in more)])).hexdigest()
 
 
-def read(config: Config) -> Table:
-    """The metadata CSV; an empty table where paths.metadata is null.
+def read(config: Config, file: str | None = None) -> Table:
+    """The metadata CSV, or the one of an added folder (`file`); an empty table where paths.metadata is null.
 
     Comma, semicolon or tab separated; UTF-8, UTF-16 with a byte order mark, or else Windows-1252, which is told.
     Raises UserError where it cannot be read or has no column images.filename_column.
     """
-    if not config.paths.metadata:
+    file = file or config.paths.metadata
+    if not file:
         return Table()
-    shown, wanted = store.show(config.paths.metadata), config.images.filename_column
-    data = _bytes(config)
+    shown, wanted = store.show(file), config.images.filename_column
+    data = _bytes(config, file)
     text = _text(data, shown)
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, wanted)))
@@ -58,30 +66,59 @@ def read(config: Config) -> Table:
     if uneven:
         cli.notice(f"{shown}: {cli.count(uneven, 'row has', 'rows have')} more or fewer fields than its header")
     columns = {name: [row[i] if i < len(row) else "" for row in rows] for i, name in enumerate(names)}
-    return Table(columns.pop(wanted), columns, hashlib.sha256(data).hexdigest())
+    return Table(columns.pop(wanted), columns, hashlib.sha256(data).hexdigest(), shown)
 
 
-def columns(ids: Sequence[str], table: Table, config: Config) -> dict[str, list[str]]:
-    """Column -> text per id, "" where nothing is known. What the CSV says goes before what the path says."""
-    rows = join(ids, table.filenames)
-    joined = {name: [values[rows[i]] if i in rows else "" for i in ids] for name, values in table.columns.items()}
-    for name, values in parse_paths(ids, config.images.path_pattern).items():
-        known = joined.get(name, [""] * len(ids))
-        joined[name] = [text or from_path for text, from_path in zip(known, values, strict=True)]
-    _tell(ids, table, rows, config)
+def all_columns(ids: Sequence[str], table: Table, config: Config, added: Additions) -> dict[str, list[str]]:
+    """`columns` of the collection, and of `added` folders, whose works are looked up in the folder's CSV where it has
+    one and in the collection's `table` otherwise."""
+    paths, of_its_own = list(ids), {}
+    for folder in added.folders:
+        its = additions.below(ids, folder)
+        if folder.metadata:
+            of_its_own[folder.metadata] = its
+        for i, path in its.items():
+            paths[i] = path
+    taken = {i for its in of_its_own.values() for i in its}
+    rest = [i for i in range(len(ids)) if i not in taken]
+    parts = [(rest, columns([ids[i] for i in rest], table, config, [paths[i] for i in rest]))]
+    for file, its in of_its_own.items():
+        parts.append((list(its), columns(list(its.values()), read(config, file), config)))
+    joined: dict[str, list[str]] = {}
+    for rows, found in parts:
+        for name, values in found.items():
+            column = joined.setdefault(name, [""] * len(ids))
+            for i, text in zip(rows, values, strict=True):
+                column[i] = text
     return joined
 
 
-def _tell(ids: Sequence[str], table: Table, rows: dict[str, int], config: Config) -> None:
+def columns(
+    ids: Sequence[str], table: Table, config: Config, paths: Sequence[str] | None = None
+) -> dict[str, list[str]]:
+    """Column -> text per id, "" where nothing is known. What the CSV says goes before what the path says, which is
+    read off `paths` where they are not the ids."""
+    rows, paths = join(ids, table.filenames), ids if paths is None else paths
+    joined = {name: [values[rows[i]] if i in rows else "" for i in ids] for name, values in table.columns.items()}
+    for name, values in parse_paths(paths, config.images.path_pattern).items():
+        known = joined.get(name, [""] * len(ids))
+        joined[name] = [text or from_path for text, from_path in zip(known, values, strict=True)]
+    _tell(ids, paths, table, rows, config)
+    return joined
+
+
+def _tell(
+    ids: Sequence[str], paths: Sequence[str], table: Table, rows: dict[str, int], config: Config
+) -> None:
     """Notices of what did not fit together, so that a wrong column or a forgotten folder shows."""
     pattern = config.images.path_pattern
     if pattern:
-        strange = sum(_path_regex(pattern).fullmatch(_stem(image_id)) is None for image_id in ids)
+        strange = sum(_path_regex(pattern).fullmatch(_stem(path)) is None for path in paths)
         if strange:
             cli.notice(f"images.path_pattern: {cli.count(strange, 'work does', 'works do')} not look like {pattern}")
-    if not config.paths.metadata:
+    if not table.shown:
         return
-    shown, different = store.show(config.paths.metadata), len(set(table.filenames))
+    shown, different = table.shown, len(set(table.filenames))
     if missing := len(ids) - len(rows):
         cli.notice(f"{shown}: {cli.count(missing, 'work has', 'works have')} no row; the columns are empty there")
     if unused := different - len(rows):
@@ -150,16 +187,19 @@ def _stem(image_id: str) -> str:
     return image_id.rpartition(".")[0]
 
 
-def _bytes(config: Config) -> bytes:
-    path = Path(config.paths.metadata or "")
+def _bytes(config: Config, file: str) -> bytes:
+    path = Path(file)
     try:
         return path.read_bytes()
     except OSError as error:
         sample = DEFAULT_FILE.parent / "data" / "collection"
         run = "Run: python data/paint_collection.py"
         remedy = run if path.is_relative_to(sample) else "Set paths.metadata to a CSV file, or to null for none."
+        key = "paths.metadata"
+        if file != config.paths.metadata:
+            key, remedy = "--add-metadata", "Name a CSV file, or put it back."
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise UserError(f"paths.metadata: {store.show(path)} {reason}. {remedy}") from None
+        raise UserError(f"{key}: {store.show(path)} {reason}. {remedy}") from None
 
 
 def _text(data: bytes, shown: str) -> str:

@@ -62,6 +62,7 @@ class Known:
     rows: np.ndarray  # (O,) where the works of the file are now
     lists: dict[str, Lists]  # of them by space; indices are rows of the file
     scaled_as: str  # fingerprint of the file whose scalers these are
+    additions: list[dict]  # what was added to, for the recipe
 
 
 def read_known(config: Config, works: Works) -> Known:
@@ -82,7 +83,8 @@ def read_known(config: Config, works: Works) -> Known:
             for name in config.similar.spaces
         }  # fmt: skip
         scaled_as = json.loads(h5.attrs["recipe"]).get("scaled_as", str(h5.attrs["fingerprint"]))
-    return Known(store.rows_of(ids, works.image_ids), lists, scaled_as)
+        additions = store.recipe_after(h5)["additions"]
+    return Known(store.rows_of(ids, works.image_ids), lists, scaled_as, additions)
 
 
 def search_added(config: Config, works: Works, name: str, known: Known) -> Lists:

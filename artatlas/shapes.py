@@ -40,6 +40,16 @@ def enlarge(kept: list[np.ndarray], shape: tuple[int, int], free: bool) -> tuple
     return rectangle(n_cells, cols), (-(-n_cells // cols), cols)
 
 
+def extend(shape: tuple[int, int], n_cells: int, aspect_ratio: float) -> tuple[int, int]:
+    """(rows, cols) with at least `n_cells`: rows at the bottom and columns on the right of `shape`, one at a time,
+    whichever brings columns / rows nearer to the ratio. Every cell that there was keeps its row and column."""
+    rows, cols = shape
+    while rows * cols < n_cells:
+        strains = [abs(math.log(each[1] / each[0] / aspect_ratio)) for each in ((rows + 1, cols), (rows, cols + 1))]
+        rows, cols = (rows + 1, cols) if strains[0] <= strains[1] else (rows, cols + 1)
+    return rows, cols
+
+
 def disc() -> np.ndarray:
     """(DISC_PX, DISC_PX) bool."""
     from_middle = np.arange(DISC_PX) - (DISC_PX - 1) / 2

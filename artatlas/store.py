@@ -247,6 +247,55 @@ def open_outdated(config: Config, name: str) -> Iterator[h5py.File]:
 
 
 @contextmanager
+def open_before(config: Config, name: str) -> Iterator[h5py.File]:
+    """`open_output` for an output that works are about to be added to: as it is, or as its inputs were before these
+    were added to themselves.
+
+    Raises UserError as `open_output` does, and where an input has changed in any other way.
+    """
+    found, path = _own_attributes(config, name), config.outputs / BY_NAME[name].output
+    for upstream, made_from in found["inputs"].items():
+        file = config.outputs / BY_NAME[upstream].output
+        known = _own_attributes(config, upstream) if file.exists() else None
+        if known and made_from not in (known["fingerprint"], *(each["to"] for each in _additions(known["recipe"]))):
+            raise UserError(
+                f"{show(path)} was made from an older {show(file)}, so works cannot be added to it. Run:"
+                f" {config.command('run_all.py')}"
+            )
+    with h5py.File(path, "r") as h5:
+        yield h5
+
+
+def check_first_rows(h5: h5py.File, image_ids: np.ndarray, config: Config) -> int:
+    """How many rows the file has. Raises UserError where its works are not the first of `image_ids`, (N,) with those
+    that are to be added behind."""
+    known = read_ids(h5)
+    if not np.array_equal(known, image_ids[: len(known)]):
+        raise UserError(
+            f"{show(h5.filename)} holds other works, or in another order, than what it was made from, so works cannot"
+            f" be added to it. Run: {config.command('run_all.py')}"
+        )
+    return len(known)
+
+
+def recipe_after(h5: h5py.File) -> dict[str, Any]:
+    """The recipe of a file in which works were added to those of `h5`: the same, and what was added to."""
+    recipe = json.loads(h5.attrs["recipe"])
+    step = {"to": str(h5.attrs["fingerprint"]), "works": len(h5["image_ids"])}
+    return {**recipe, "additions": [*recipe.get("additions", []), step]}
+
+
+def n_before_additions(h5: h5py.File) -> int:
+    """How many works the file was made of at once; those that were added later stand in the rows behind."""
+    added = _additions(json.loads(h5.attrs["recipe"]))
+    return int(added[0]["works"]) if added else len(h5["image_ids"])
+
+
+def _additions(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    return recipe.get("additions", [])
+
+
+@contextmanager
 def open_kept(path: Path, name: str) -> Iterator[h5py.File]:
     """Yields an earlier output of a stage, wherever it lies and whatever settings it was made with.
 

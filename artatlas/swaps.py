@@ -82,6 +82,27 @@ def add_works(
     return assign_swaps(targets, cells, rows, cols, rng, passes, start)
 
 
+def add_to_free_cells(
+    positions: np.ndarray, kept: np.ndarray, free: np.ndarray, rows: int, cols: int, rng: np.random.Generator,
+    passes: int,
+) -> np.ndarray:  # fmt: skip
+    """Cells (M, 2) of all works, where those that had one keep it and new ones share out the free ones, with the least
+    squared displacements from where their nearest on the map are.
+
+    kept  : (M, 2) int64 (row, col) that works have, -1 for new ones
+    free  : (F, 2) cells in reading order, at least as many as there are new works
+    """
+    from scipy.spatial import cKDTree
+
+    new, cells = kept[:, 0] < 0, kept.copy()
+    if new.any():
+        old = np.flatnonzero(~new)
+        nearest = cKDTree(positions[old]).query(positions[new], k=np.arange(1, min(N_NEAREST, len(old)) + 1))[1]
+        targets = cell_centres(kept[old], rows, cols)[nearest].mean(axis=1)
+        cells[new] = free[assign_swaps(targets, free, rows, cols, rng, passes)]
+    return cells
+
+
 def _orient(
     positions: np.ndarray, cells: np.ndarray, rows: int, cols: int
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
