@@ -6,6 +6,7 @@ Writes  outputs/viewer/   index.html and all that it needs:
         tiles/<map>_<grid|scatter>/   Deep Zoom pyramids, with a .dzi beside each for other viewers
         pictures/   what is shown of single works, at most detail_px; none of restricted works
         data/   positions, neighbours, metadata, read by the page as they are needed
+        outputs/viewer_pieces/   what the next build needs to draw only where something has changed
 Run     python build_viewer.py           settings: viewer
         python -m http.server --bind 127.0.0.1 --directory outputs/viewer     then open the address that it prints
 Source  Deep Zoom (Microsoft); the page stands on OpenSeadragon (BSD-3-Clause)
@@ -32,11 +33,12 @@ from artatlas.errors import UserError
 from artatlas.exhibits import Works
 from artatlas.images import n_threads
 from artatlas.mosaic import Mosaic
-from artatlas.pyramid import Pyramid, Tiling, dzi, existing
+from artatlas.pyramid import Pyramid, Tiling, dzi, existing, keep_pieces
 from artatlas.sidecars import Column, packed, packed_bits
 from artatlas.stages import BY_NAME
 from artatlas.thumbnails import Shelf, Thumbnails
 
+PIECES = "viewer_pieces"  # beside the page: 1/64 of every picture's pixels, as they were before they were encoded
 PAGE_FILES = (
     "index.html", "style.css",
     "core.js", "search.js", "layouts.js", "overlay.js", "map.js", "panel.js", "list.js", "filters.js", "select.js",
@@ -77,9 +79,13 @@ def check(config: Config) -> None:
 
 
 def build_tiles(
-    works: Works, thumbnails: Thumbnails, pictures: np.ndarray, config: Config, work: Path, previous: Path
-) -> list[Layout]:
-    """The pyramids of all layouts, in work/tiles. `thumbnails` are in the order of images.h5."""
+    works: Works, thumbnails: Thumbnails, pictures: np.ndarray, config: Config, work: Path, previous: Path,
+    n_drawn: int,
+) -> list[Layout]:  # fmt: skip
+    """The pyramids of all layouts, in work/tiles. `thumbnails` are in the order of images.h5.
+
+    n_drawn : works that the maps were drawn from, the others having been added
+    """
     viewer, threads = config.viewer, n_threads(config.machine.threads)
     background = ImageColor.getrgb(viewer.background)[:3]
     tiling = Tiling(viewer.tile_px, viewer.overlap, viewer.format, viewer.quality, background)
@@ -96,16 +102,21 @@ def build_tiles(
     for each in works.maps:
         for shelf, kind, (size, boxes) in (
             (cells, "grid", mosaic.grid_boxes(each, fitted[0], viewer.cell_px)),
-            (dots, "scatter", mosaic.scatter_boxes(each, fitted[1], viewer.scatter_px, viewer.scatter_spread)),
-        ):
+            (dots, "scatter",
+             mosaic.scatter_boxes(each, fitted[1], viewer.scatter_px, viewer.scatter_spread, n_drawn)),
+        ):  # fmt: skip
             name = f"{each.name}_{kind}"
             picture = Mosaic(size, background, shelf, boxes, shelf_rows, digests)
-            pyramid = Pyramid(picture, tiling, work / "tiles" / name, work / "pieces" / name, previous / name)
+            pieces = config.outputs / PIECES / name
+            pyramid = Pyramid(picture, tiling, work / "tiles" / name, work / "pieces" / name, previous / name, pieces)
             layouts.append(Layout(name, size, boxes, pyramid))
-    n_drawn = sum(layout.pyramid.n_drawn for layout in layouts)
-    if n_drawn:
+    is_drawn = np.zeros(len(works.ids), bool)  # in the order of the shelves
+    for layout in layouts:
+        for plan in layout.pyramid.drawn_plans():
+            is_drawn[plan.rows] = True
+    if is_drawn.any():
         shapes = [[tuple(shape) for shape in each[by_row].tolist()] for each in fitted]
-        thumbs.decode(thumbnails, (cells, dots), shapes, threads)
+        thumbs.decode(thumbnails, (cells, dots), shapes, is_drawn, threads)
     with ThreadPoolExecutor(threads) as pool:
         for layout in layouts:
             layout.pyramid.build(pool)
@@ -206,7 +217,8 @@ def main(config: Config) -> tuple[Path, str]:
         if config.viewer.detail_px > config.images.thumbnail_px:
             sha256s = images["file_sha256"].asstr()[:][works.rows]
             shown["large"] = originals.export(works, sha256s, config, work / "pictures", output / "pictures")
-        layouts = build_tiles(works, thumbnails, pictures, config, work, output / "tiles")
+        n_drawn = store.n_before_additions(tsne)
+        layouts = build_tiles(works, thumbnails, pictures, config, work, output / "tiles", n_drawn)
 
     # 3. Write
     with store.create_folder(output, "viewer", recipe, inputs) as folder:
@@ -215,6 +227,9 @@ def main(config: Config) -> tuple[Path, str]:
         for name in ("pictures", "tiles"):  # last, because what is moved can no longer be gone on with
             if (work / name).exists():
                 (work / name).rename(folder / name)
+    # With these an addition draws only what it touches. They are large, and no page needs them: so not in its folder.
+    for layout in layouts:
+        keep_pieces(work / "pieces" / layout.name, config.outputs / PIECES / layout.name)
     shards.remove(work)
     n_tiles = sum(
         bits.sum()

@@ -35,7 +35,8 @@ class Mosaic:
         on_box = (lefts >= 0) & (lefts < right) & (lefts + widths > left) & (tops < bottom) & (tops + heights > top)
         works = np.flatnonzero(on_box)
         boxes = self.boxes[works] - (left, top, 0, 0)
-        key = hashlib.sha256(repr((box, self.size, self.background, self.shelf.side)).encode())
+        # Not of the whole size: a grid that grows at its end shows the same everywhere else.
+        key = hashlib.sha256(repr((box, self.background, self.shelf.side)).encode())
         key.update(boxes.astype("<i8").tobytes())
         key.update("\n".join(self.digests[works]).encode())
         size = right - left, bottom - top
@@ -69,12 +70,13 @@ def grid_boxes(a_map: Map, shapes: np.ndarray, cell_px: int) -> tuple[tuple[int,
 
 
 def scatter_boxes(
-    a_map: Map, shapes: np.ndarray, thumbnail_px: int, spread: float
+    a_map: Map, shapes: np.ndarray, thumbnail_px: int, spread: float, n_drawn: int
 ) -> tuple[tuple[int, int], np.ndarray]:
     """(width, height) of a scatter, and boxes (N, 4) of works of `shapes` (N, 2) in the middle of their coordinates.
 
     spread : longer side of the scatter, in times the side of a square of all works
+    n_drawn : works that the map was drawn from. Those that were added lie among them, and the scatter keeps its size
     """
-    side = max(4 * thumbnail_px, round(spread * thumbnail_px * float(np.sqrt(len(shapes)))))
+    side = max(4 * thumbnail_px, round(spread * thumbnail_px * float(np.sqrt(n_drawn))))
     size, centres = scatter_layout(a_map.coordinates, side, thumbnail_px)
     return size, np.column_stack((np.floor(centres - shapes / 2).astype(np.int64), shapes))

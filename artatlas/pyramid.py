@@ -19,9 +19,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -98,30 +98,41 @@ class Pyramid:
     work : a folder for the pieces; with what `folder` holds it lets a stopped run go on. Removed by the caller.
     previous : the folder of an earlier pyramid, or None. Blocks that show what they showed there get links to its
         tiles, and are drawn only where a changed block further down is made of them.
+    kept : the folder of that pyramid's pieces, if it is still there: then such blocks need not be drawn at all.
     """
 
-    def __init__(self, picture: Picture, tiling: Tiling, folder: Path, work: Path, previous: Path | None) -> None:
+    def __init__(
+        self, picture: Picture, tiling: Tiling, folder: Path, work: Path, previous: Path | None,
+        kept: Path | None = None,
+    ) -> None:  # fmt: skip
         self.size, self.tiling, self.folder = picture.size, tiling, folder
         self._work = work
-        known = _known(previous, tiling)
+        known, shift = _known(previous, tiling, n_levels(picture.size))
         self._stages: list[list[_Block]] = []
-        level, source = n_levels(picture.size) - 1, picture
+        level = top = n_levels(picture.size) - 1
+        source: Picture = picture
         while level >= 0:
-            blocks = list(_blocks(source, level, tiling, folder, work, previous, known))
+            blocks = list(_blocks(source, level, top - level, tiling, folder, work, previous, known, shift, kept))
             self._stages.append(blocks)
             source = _Pieces(blocks)
             level -= blocks[0].depth
         self._drawn: set[Path] = set()  # pieces of the blocks that have to be drawn
+        self._needed: set[Path] = set()  # pieces that these are made of
         for blocks in reversed(self._stages):
             for block in blocks:
-                if not block.is_unchanged or block.piece in self._drawn:
+                is_needed = block.piece in self._needed and not block.has_kept_piece
+                if not block.is_unchanged or is_needed:
                     self._drawn.add(block.piece)
-                    self._drawn.update(getattr(block.plan, "pieces", {}))
+                    self._needed.update(getattr(block.plan, "pieces", {}))
 
     @property
     def n_drawn(self) -> int:
         """How many blocks have to be drawn: 0 where all tiles are those of the previous pyramid."""
         return len(self._drawn)
+
+    def drawn_plans(self) -> Iterator[Any]:
+        """Of the picture itself: what of it has to be drawn."""
+        return (block.plan for block in self._stages[0] if block.piece in self._drawn)
 
     def build(self, pool: Executor) -> None:
         for folder in (self.folder, self._work):
@@ -130,9 +141,22 @@ class Pyramid:
             done = pool.map(_make, blocks, [block.piece in self._drawn for block in blocks])
             desc = f"{self.folder.name}, level {blocks[0].level}"
             list(cli.progress(done, total=len(blocks), unit="block", desc=desc))
-        keys = {block.name: block.plan.key for blocks in self._stages for block in blocks}
-        text = json.dumps({"tiling": repr(self.tiling), "blocks": keys}, indent=0)
+        keys = {block.name: block.key for blocks in self._stages for block in blocks}
+        levels = n_levels(self.size)
+        text = json.dumps({"tiling": repr(self.tiling), "levels": levels, "blocks": keys}, indent=0)
         (self.folder / KEYS).write_text(text, encoding="utf-8")
+
+
+def keep_pieces(work: Path, kept: Path) -> None:
+    """Moves the pieces of a finished pyramid to where the next one finds them, and removes those of earlier ones."""
+    kept.mkdir(parents=True, exist_ok=True)
+    wanted = set()
+    for piece in work.glob("*.npy"):
+        os.replace(piece, kept / piece.name)
+        wanted.add(piece.name)
+    for piece in kept.glob("*.npy"):
+        if piece.name not in wanted:
+            piece.unlink()
 
 
 def existing(folder: Path, size: tuple[int, int], tiling: Tiling) -> Iterator[np.ndarray]:
@@ -152,6 +176,7 @@ class _Block:
     """A square of one level, with all that is needed to make its tiles and those of the levels below."""
 
     level: int
+    from_top: int  # levels between it and the full size
     col: int
     row: int
     core: Box  # the square, on its level
@@ -163,21 +188,34 @@ class _Block:
     folder: Path
     work: Path
     previous: Path | None
-    is_unchanged: bool  # it shows what it showed in the previous pyramid
+    shift: int  # levels that this pyramid has more than the previous one
+    kept: Path | None  # the folder of the previous one's pieces
+    is_unchanged: bool = False  # it shows what it showed in the previous pyramid
 
     @property
     def name(self) -> str:
-        return f"{self.level}/{self.col}_{self.row}"
+        """Counted from the full size, because a picture that grows may get a level more."""
+        return f"{self.from_top}/{self.col}_{self.row}"
+
+    @property
+    def key(self) -> str:
+        """What it shows, and in how many levels."""
+        return f"{self.plan.key[:40]}-{self.depth}"
 
     @property
     def piece(self) -> Path:
-        """What it leaves, 1 / 2^depth of its size; there once all its tiles are."""
-        return self.work / f"{self.level}_{self.col}_{self.row}.npy"
+        """What it leaves, 1 / 2^depth of its size; there once all its tiles are. Named by what it shows."""
+        return self.work / f"{self.key}.npy"
+
+    @property
+    def has_kept_piece(self) -> bool:
+        return self.kept is not None and (self.kept / self.piece.name).exists()
 
 
 def _blocks(
-    picture: Picture, level: int, tiling: Tiling, folder: Path, work: Path, previous: Path | None, known: dict[str, str]
-) -> Iterator[_Block]:
+    picture: Picture, level: int, from_top: int, tiling: Tiling, folder: Path, work: Path, previous: Path | None,
+    known: dict[str, str], shift: int, kept: Path | None,
+) -> Iterator[_Block]:  # fmt: skip
     width, height = picture.size
     depth = max(1, (BLOCK_PX // tiling.tile_px).bit_length() - 1)
     side = tiling.tile_px << depth
@@ -192,18 +230,21 @@ def _blocks(
                 max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin),
             )  # fmt: skip
             plan = picture.plan(drawn)
-            is_unchanged = known.get(f"{level}/{col}_{row}") == plan.key
-            yield _Block(
-                level, col, row, core, drawn, depth, picture.size, plan, tiling, folder, work, previous, is_unchanged
-            )
+            block = _Block(
+                level, from_top, col, row, core, drawn, depth, picture.size, plan, tiling, folder, work, previous,
+                shift, kept,
+            )  # fmt: skip
+            yield replace(block, is_unchanged=known.get(block.name) == block.key)
 
 
-def _known(previous: Path | None, tiling: Tiling) -> dict[str, str]:
-    """What the blocks of an earlier pyramid show; nothing where it was cut or encoded in another way."""
+def _known(previous: Path | None, tiling: Tiling, levels: int) -> tuple[dict[str, str], int]:
+    """What the blocks of an earlier pyramid show, nothing where it was cut or encoded in another way; and how many more
+    levels than it one with `levels` has."""
     if previous is None or not (previous / KEYS).exists():
-        return {}
+        return {}, 0
     found = json.loads((previous / KEYS).read_text(encoding="utf-8"))
-    return found["blocks"] if found["tiling"] == repr(tiling) else {}
+    is_alike = found["tiling"] == repr(tiling) and "levels" in found
+    return (found["blocks"], levels - found["levels"]) if is_alike else ({}, 0)
 
 
 def _make(block: _Block, is_drawn: bool) -> None:
@@ -216,8 +257,9 @@ def _make(block: _Block, is_drawn: bool) -> None:
         size = _halved(block.size[0], step), _halved(block.size[1], step)
         (block.folder / str(block.level - step)).mkdir(exist_ok=True)
         for col, row in _tiles(block, step):
-            name = f"{block.level - step}/{col}_{row}.{block.tiling.format}"
-            path, old = block.folder / name, block.previous / name if block.previous else None
+            level, name = block.level - step, f"{col}_{row}.{block.tiling.format}"
+            path = block.folder / str(level) / name
+            old = block.previous / str(level - block.shift) / name if block.previous else None
             if block.is_unchanged and old:
                 if old.exists():
                     _link(old, path)
@@ -229,6 +271,8 @@ def _make(block: _Block, is_drawn: bool) -> None:
             image = image.reduce(2)
     if image:
         _save_piece(block, image)
+    elif block.kept and block.has_kept_piece:
+        link_or_copy(block.kept / block.piece.name, block.piece)
 
 
 def _save_piece(block: _Block, image: Image.Image) -> None:
@@ -304,7 +348,7 @@ class _Pieces:
             if x < right and y < bottom and x + self._side > left and y + self._side > top
         ]
         known = [(x, y, block.plan.key) for x, y, block in on_box]
-        key = hashlib.sha256(repr((self.size, box, known)).encode()).hexdigest()
+        key = hashlib.sha256(repr((box, known)).encode()).hexdigest()
         return _PiecesPlan(key, (right - left, bottom - top), {block.piece: (x, y) for x, y, block in on_box})
 
 

@@ -143,11 +143,18 @@ def _fitted(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
 
 
 def decode(
-    thumbnails: Thumbnails, shelves: Sequence[Shelf], shapes: Sequence[Sequence[tuple[int, int]]], threads: int
-) -> None:
-    """Fills the shelves: thumbnail i, cut at both ends alike where it must, as shapes[k][i] on shelves[k]."""
+    thumbnails: Thumbnails, shelves: Sequence[Shelf], shapes: Sequence[Sequence[tuple[int, int]]], is_drawn: np.ndarray,
+    threads: int,
+) -> None:  # fmt: skip
+    """Fills the shelves: thumbnail i, cut at both ends alike where it must, as shapes[k][i] on shelves[k].
 
-    def one(jpeg: bytes | None, *its_shapes: tuple[int, int]) -> list[np.ndarray]:
+    The place of a work that is not drawn, is_drawn (N,) bool, stays empty.
+    """
+    empty = [np.zeros((shelf.side, shelf.side, 4), np.uint8) for shelf in shelves]
+
+    def one(jpeg: bytes | None, is_wanted: bool, *its_shapes: tuple[int, int]) -> list[np.ndarray]:
+        if not is_wanted:
+            return empty
         largest = max(shape[0] for shape in its_shapes), max(shape[1] for shape in its_shapes)
         whole = images.open_thumbnail(jpeg, at_least=largest) if jpeg else Image.new("RGB", largest, PLACEHOLDER)
         squares = []
@@ -161,7 +168,7 @@ def decode(
     with ThreadPoolExecutor(threads) as pool:
 
         def work(rows: slice) -> Iterator[list[np.ndarray]]:
-            some = list(pool.map(one, thumbnails[rows], *(shape[rows] for shape in shapes)))
+            some = list(pool.map(one, thumbnails[rows], is_drawn[rows], *(shape[rows] for shape in shapes)))
             yield [np.stack(squares) for squares in zip(*some, strict=True)]
 
         for shelf in shelves:

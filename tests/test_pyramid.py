@@ -37,7 +37,7 @@ class Plain:
         part = np.ascontiguousarray(self.pixels[top:bottom, left:right])
 
         class Plan:
-            key = hashlib.sha256(repr((box, self.size)).encode() + part.tobytes()).hexdigest()
+            key = hashlib.sha256(repr(box).encode() + part.tobytes()).hexdigest()
 
             def draw(_):
                 self.drawn += 1
@@ -66,8 +66,8 @@ def lossless(monkeypatch):
     monkeypatch.setattr(pyramid, "BLOCK_PX", 128)
 
 
-def build(picture, how, folder, previous=None):
-    made = Pyramid(picture, how, folder / "tiles", folder / "pieces", previous)
+def build(picture, how, folder, previous=None, kept=None):
+    made = Pyramid(picture, how, folder / "tiles", folder / "pieces", previous, kept)
     with ThreadPoolExecutor(1) as pool:
         made.build(pool)
     return folder / "tiles"
@@ -196,6 +196,30 @@ def test_nothing_is_drawn_where_nothing_changed(tmp_path, monkeypatch):
     assert same.drawn == 0 and inodes(second) == inodes(first) and contents(second) == contents(first)
     for other in (tiling(quality=70), tiling(overlap=0), tiling(format="webp"), tiling(tile_px=64)):
         assert Pyramid(same, other, tmp_path / "x", tmp_path / "y", first).n_drawn > 0
+
+
+def test_an_addition_draws_only_what_it_touches(tmp_path, monkeypatch):
+    """A10: a grid that grows by a row, and by a level, with a work changed; the rest is neither drawn nor written."""
+    monkeypatch.setattr(pyramid, "BLOCK_PX", 128)
+    pixels, how = noise(500, 450), tiling(overlap=1)
+    first = build(Plain(pixels), how, tmp_path / "first")
+    pyramid.keep_pieces(tmp_path / "first" / "pieces", tmp_path / "kept")
+    grown = np.concatenate([pixels, noise(500, 100)])  # 550 px are a level more than 500
+    grown[200:210, 200:210] = 0
+    picture, bare = Plain(grown), Plain(grown)
+    second = build(picture, how, tmp_path / "second", previous=first, kept=tmp_path / "kept")
+    assert n_levels((500, 550)) == n_levels((500, 450)) + 1
+    assert contents(second) == contents(build(bare, how, tmp_path / "fresh"))
+    before = {f"{int(level) + 1}/{name}": inode for (level, _, name), inode in
+              ((key.partition("/"), inode) for key, inode in inodes(first).items() if "/" in key)}  # fmt: skip
+    after = inodes(second)
+    full = [name for name in after if name.startswith("10/")]
+    rewritten = {name for name in full if name in before and before[name] != after[name]}
+    assert "10/6_6.jpg" in rewritten and len(rewritten) < len(full) / 3
+    assert picture.drawn < bare.drawn / 2
+    without = Plain(grown)
+    assert contents(build(without, how, tmp_path / "third", previous=first)) == contents(second)
+    assert without.drawn > picture.drawn, "the pieces spare nothing"
 
 
 def test_jpeg_and_webp(tmp_path):
