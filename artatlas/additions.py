@@ -120,6 +120,14 @@ def check_finished(config: Config) -> None:
         )
 
 
+def path_of(config: Config, image_id: str) -> Path:
+    """The file of a work, wherever its folder is."""
+    for each in read(config).folders:
+        if image_id.startswith(f"{each.name}/"):
+            return Path(each.folder) / image_id.removeprefix(f"{each.name}/")
+    return Path(config.paths.images) / image_id
+
+
 def below(image_ids: Sequence[str], folder: Folder) -> dict[int, str]:
     """Position among `image_ids` -> path below the folder, of the works that lie in it."""
     start = f"{folder.name}/"

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from artatlas import cli, images, pyramid, shards, store
+from artatlas import additions, cli, images, pyramid, shards, store
 from artatlas.config import Config, Images
 from artatlas.errors import UserError
 from artatlas.exhibits import Works
@@ -53,7 +53,7 @@ def export(works: Works, sha256s: np.ndarray, config: Config, folder: Path, prev
 
 def _picture(image_id: str, sha256: str, config: Config, asked: Images) -> bytes:
     """A JPEG, decoded with all the care that prepare_images.py takes."""
-    path = Path(config.paths.images) / image_id
+    path = additions.path_of(config, image_id)
     shown = cli.printable(store.show(path))
     remedy = f"set viewer.detail_px to {config.images.thumbnail_px} or less, which needs no files"
     if PurePosixPath(image_id).is_absolute() or ".." in PurePosixPath(image_id).parts:
