@@ -106,7 +106,7 @@ class ParametricTsne(_Section):
 
 
 MapName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes an HDF5 group and part of file names
-Source = Literal["content", "style", "color"]
+Source = Literal["content", "style", "color", "own"]
 Mixes = Annotated[dict[MapName, Annotated[dict[Source, Positive], Field(min_length=1)]], Field(min_length=1)]
 
 
@@ -119,6 +119,7 @@ class Space(_Section):
     content: Positive | None = None
     style: Positive | None = None
     color: Positive | None = None
+    own: Positive | None = None
     scaling: SimilarScaling | None = None
 
     @model_validator(mode="after")
@@ -130,7 +131,7 @@ class Space(_Section):
     @property
     def weights(self) -> dict[str, float]:
         """Source -> weight, of those that take part."""
-        weights = {"content": self.content, "style": self.style, "color": self.color}
+        weights = {"content": self.content, "style": self.style, "color": self.color, "own": self.own}
         return {name: weight for name, weight in weights.items() if weight is not None}
 
 
@@ -256,6 +257,14 @@ class Viewer(_Section):
         return template
 
 
+class Export(_Section):
+    n_components: dict[Source, Count]
+    n_neighbors: Count
+    title: Text | None
+    source: Text | None
+    license: Text | None
+
+
 class Machine(_Section):
     threads: Count | Literal["auto"]
     batch_size: Count
@@ -283,6 +292,7 @@ class Config(_Section):
     render: Render
     evaluate: Evaluate
     viewer: Viewer
+    export: Export
     machine: Machine
 
     _flags: tuple[str, ...] = PrivateAttr(default=())

@@ -90,8 +90,13 @@ def embedder(
     n_pictures : how many there will be about. A few are computed without TensorFlow, in float32 whatever the recipe's
         precision is: the start alone would take longer.
 
-    Raises UserError where the weights cannot be had, or are not those that the recipe names.
+    Raises UserError where the weights cannot be had or are not those that the recipe names, and for the source `own`.
     """
+    if "own" in sources:
+        raise UserError(
+            "own.h5 holds features that were made elsewhere, so a picture cannot be looked at in the same way. Ask in a"
+            " space, or on a map, of content, style and color."
+        )
     heads = {name: _heads(name, source) for name, source in sources.items() if name != "color"}
     passes: dict[tuple[str, str], list[str]] = {}  # sources that the same network, weights and precision see
     for name in heads:

@@ -176,7 +176,9 @@ def write(h5: h5py.File, model: Model) -> None:
 def read(h5: h5py.File) -> Model:
     """What `write` wrote."""
     group, low_high = h5["network"], h5["map"]
-    layers = [(group[f"{i}/kernel"][:], group[f"{i}/bias"][:]) for i in range(sum(name.isdigit() for name in group))]
+    numbers = range(sum(name.isdigit() for name in group))
+    # float32 whatever is stored: in a file to hand on they are half floats
+    layers = [(group[f"{i}/kernel"].astype("f4")[:], group[f"{i}/bias"].astype("f4")[:]) for i in numbers]
     network = Network(
         group["input_mean"][:], float(group.attrs["input_scale"]), layers, low_high["low"][:], low_high["high"][:]
     )

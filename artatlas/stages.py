@@ -6,7 +6,8 @@ the order, and a reader to see the whole pipeline at a glance.
 
 from dataclasses import dataclass
 
-SOURCES = ("content", "style", "color")  # the embeddings that a map may be drawn from
+# The embeddings that a map may be drawn from; "own" are features made elsewhere, which import_features.py brings in.
+SOURCES = ("content", "style", "color", "own")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ ON_REQUEST = (
     Stage("placed", "place_images.py", "placed.h5", (*SOURCES, "tsne", "parametric_tsne"), ("placement",)),
     Stage("verifier", "train_verifier.py", "verifier.h5", (*SOURCES, "images", "variants"), ("verifier",)),
     Stage("scores", "verify_pairs.py", "scores.csv", ("verifier",), ()),
+    Stage("own", "import_features.py", "own.h5", ("images",), ()),
+    Stage("imported_map", "import_map.py", "tsne.h5", (*SOURCES, "images"), ("maps", "tsne")),
+    Stage("export", "export_embeddings.py", "embeddings.h5",
+          (*SOURCES, "tsne", "images", "grid", "report", "neighbors", "clusters", "parametric_tsne"), ("export",)),
+    Stage("exports", "convert_embeddings.py", "exports", ("export",), ()),
 )  # fmt: skip
 
 # Makes the outputs of several stages in one pass; each of them also has a script of its own.

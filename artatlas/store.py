@@ -37,7 +37,8 @@ DAMAGED = (
 _CHECK_BYTES = 8 << 20  # how much of a dataset is looked at in one go when it is checked
 
 # What each stage's file must hold: dataset -> (shape, numpy kind). A letter in a shape is a length that must be the
-# same wherever it stands in the file; None is any length. "*" stands for every group (one per map, or per column).
+# same wherever it stands in the file; None is any length. "*" stands for every group (one per map, or per column). What
+# ends in "?" may be missing; the kind "f" is any size of float.
 Schema = dict[str, tuple[tuple[str | int | None, ...], str]]
 _EMBEDDINGS: Schema = {"image_ids": (("N",), "O"), "embeddings": (("N", "D"), "f4")}
 _PCA: Schema = {"pca/mean": (("P",), "f4"), "pca/components": (("D", "P"), "f4")}
@@ -100,6 +101,19 @@ SCHEMAS: dict[str, Schema] = {
         "*/faithfulness": (("N",), "f4"),
         "*/trustworthiness": (("N",), "f4"),
         "*/continuity": (("N",), "f4"),
+    },
+    "own": _EMBEDDINGS,
+    "export": {
+        "image_ids": (("N",), "O"),
+        "*/embeddings?": (("N", None), "f"),
+        "*/coordinates?": (("N", 2), "f4"),
+        "*/cells?": (("N", 2), "i4"),
+        "*/neighbors?": (("N", "K"), "i4"),
+        "*/neighbor_distances?": (("N", "K"), "f"),
+        "*/faithfulness?": (("N",), "f"),
+        "*/trustworthiness?": (("N",), "f"),
+        "*/continuity?": (("N",), "f"),
+        "*/cluster?": (("N",), "i4"),
     },
 }
 
@@ -441,7 +455,10 @@ def read_pca(h5: h5py.Group) -> Pca | None:
         return None
     group = h5["pca"]
     ratio = float(group.attrs["explained_variance_ratio"])
-    return Pca(group["mean"][:], group["components"][:], group["explained_variance"][:], ratio)
+    components = group["components"].astype(np.float32)[:]
+    if "scale" in group:  # of a file to hand on, where they are int8
+        components *= group["scale"][:][:, None]
+    return Pca(group["mean"].astype(np.float32)[:], components, group["explained_variance"][:], ratio)
 
 
 def rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -465,10 +482,13 @@ def _check_schema(h5: h5py.File, stage: str, values: bool = True) -> None:
     """Raises ValueError where a file breaks the schema of a stage; with `values` also where numbers are not finite."""
     lengths: dict[str, int] = {}
     for pattern, (shape, kind) in SCHEMAS[stage].items():
-        names = [pattern]
-        if pattern.startswith("*/"):
-            names = [f"{group}/{pattern[2:]}" for group in h5 if isinstance(h5[group], h5py.Group)]
+        wanted = pattern.removesuffix("?")
+        names = [wanted]
+        if wanted.startswith("*/"):
+            names = [f"{group}/{wanted[2:]}" for group in h5 if isinstance(h5[group], h5py.Group)]
         for name in names:
+            if name not in h5 and wanted != pattern:
+                continue
             if name not in h5:
                 raise ValueError(f"{stage}: dataset {name} is missing")
             _check_dataset(h5[name], shape, kind, lengths, values)
@@ -486,7 +506,7 @@ def _why_schema(h5: h5py.File, stage: str) -> str:
 def _check_dataset(dataset: h5py.Dataset, shape: tuple, kind: str, lengths: dict[str, int], values: bool) -> None:
     name = dataset.name
     expected = np.dtype(kind) if kind != "O" else np.dtype(object)
-    if dataset.dtype != expected:
+    if dataset.dtype != expected and not (kind == "f" and dataset.dtype.kind == "f"):
         raise ValueError(f"{name} is {dataset.dtype}, the schema says {expected}")
     if len(dataset.shape) != len(shape):
         raise ValueError(f"{name} has shape {dataset.shape}, the schema says {shape}")
