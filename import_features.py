@@ -18,7 +18,6 @@ import numpy as np
 from artatlas import cli, store, tables
 from artatlas.config import Config
 from artatlas.errors import UserError
-from artatlas.metadata import join
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +32,7 @@ def main(config: Config, file: Path, columns: list[str] | None = None) -> tuple[
         image_ids, inputs = store.read_ids(h5), {"images": str(h5.attrs["fingerprint"])}
 
     # 2. Compute
-    rows = join(list(image_ids), table.names)
+    rows = tables.join(image_ids, table.names)
     if not rows:
         raise UserError(
             f"{store.show(file)}: names none of the collection's works (it has {cli.printable(table.names[0])}, the"

@@ -19,7 +19,6 @@ import numpy as np
 from artatlas import cli, sources, store, tables
 from artatlas.config import Config
 from artatlas.errors import UserError
-from artatlas.metadata import join
 from artatlas.stages import SOURCES
 from artatlas.tsne import resolve_perplexity
 
@@ -59,7 +58,7 @@ def main(config: Config, file: Path, name: str | None = None, columns: list[str]
     other_ids, others = read_others(config, name)
 
     # 2. Compute
-    rows, known = join(list(image_ids), table.names), set(other_ids)
+    rows, known = tables.join(image_ids, table.names), set(other_ids)
     there = [image_id for image_id in image_ids if image_id in rows and (not others or image_id in known)]
     if not there:
         raise UserError(

@@ -86,7 +86,7 @@ def write_parquet(h5: h5py.File, folder: Path, drawn: str, neighbors: str | None
 
 def write_npz(h5: h5py.File, folder: Path, drawn: str, neighbors: str | None) -> str:
     """Every dataset under its own name; text as fixed-width Unicode, which needs no pickle."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
 
     def take(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):

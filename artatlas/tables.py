@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import cli, store
+from artatlas import cli, metadata, store
 from artatlas.errors import UserError
 
 # What works are called by: ours, the original WikiArt scripts', and what is usual elsewhere.
@@ -47,6 +47,20 @@ def guard(text: str) -> str:
 
 def unguard(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def join(image_ids: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    """id -> row, for the ids that a row names: with the folders of another machine before it, or as metadata does."""
+    known, rows = set(image_ids), dict[str, int]()
+    for row, name in enumerate(names):
+        parts = [part for part in name.replace("\\", "/").split("/") if part]
+        endings = ("/".join(parts[start:]) for start in range(len(parts)))
+        if image_id := next((ending for ending in endings if ending in known), None):
+            rows.setdefault(image_id, row)
+    taken = set(rows.values())
+    rest = [row for row in range(len(names)) if row not in taken]
+    loosely = metadata.join([each for each in image_ids if each not in rows], [names[row] for row in rest])
+    return rows | {image_id: rest[row] for image_id, row in loosely.items()}
 
 
 def read(path: Path, columns: Sequence[str] | None = None, coordinates: bool = False) -> Table:
