@@ -21,12 +21,11 @@ import numpy as np
 
 from artatlas import additions, cli, images, metadata, store
 from artatlas.additions import Additions
-from artatlas.config import DEFAULT_FILE, Config
+from artatlas.config import SAMPLE, Config, command
 from artatlas.errors import UserError
 from artatlas.images import Decoded, Unreadable
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
-SAMPLE = DEFAULT_FILE.parent / "data" / "collection"  # what data/paint_collection.py paints
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _is_outputs(entry: os.DirEntry[str], config: Config) -> bool:
 
 def _remedy(top: Path) -> str:
     if top.is_relative_to(SAMPLE):
-        return "Run: python data/paint_collection.py"
+        return f"Run: {command('data/paint_collection.py')}"
     return "Set paths.images to the folder with your pictures."
 
 

@@ -7,6 +7,7 @@ there; a preset names the file it starts from with `base:` and lists what differ
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 from pathlib import Path
@@ -17,7 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from artatlas.errors import UserError
 
-DEFAULT_FILE = Path(__file__).resolve().parent.parent / "config.yaml"
+# Where the scripts, config.yaml, configs/ and viewer/ are: the checkout, or this folder of an installed package.
+_INSIDE = Path(__file__).resolve().parent / "home"
+IS_INSTALLED = _INSIDE.is_dir()
+HOME = _INSIDE if IS_INSTALLED else _INSIDE.parent.parent
+DEFAULT_FILE = HOME / "config.yaml"
+SAMPLE = (Path.cwd() if IS_INSTALLED else HOME) / "data" / "collection"  # what data/paint_collection.py paints
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -308,13 +314,18 @@ class Config(_Section):
 
     def command(self, script: str) -> str:
         """The shell command that runs `script` with these settings, for error messages: `python build_tsne.py`."""
-        return shlex.join(["python", script, *self._flags])
+        return shlex.join([*command(script).split(), *self._flags])
 
     def settings(self, sections: tuple[str, ...]) -> dict[str, Any]:
         """The named sections as plain JSON values: what a stage's result depends on."""
         # Every key stands in the file but the optional ones of a space; what was not written is not there.
         whole = self.model_dump(mode="json", exclude_unset=True)
         return {section: whole[section] for section in sections}
+
+
+def command(script: str) -> str:
+    """How a script is run here: `python build_tsne.py`, or `artatlas build_tsne` where the package is installed."""
+    return f"artatlas {Path(script).stem}" if IS_INSTALLED else f"python {script}"
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -361,7 +372,10 @@ def _read_yaml(text: str, name: str) -> Any:
 
 
 def _read_file(file: Path, name: str) -> dict[str, Any]:
-    """One file's mapping, its `paths` made absolute: a path in a config file is relative to that file."""
+    """One file's mapping, its `paths` made absolute: a path in a config file is relative to that file.
+
+    In one that came with an installed package it is relative to the working folder, where users have their works.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -372,8 +386,25 @@ def _read_file(file: Path, name: str) -> dict[str, Any]:
     values = _read_yaml(text, name)
     if not isinstance(values, dict):
         raise UserError(f"{name}: is not a list of sections. Compare it with the shipped config.yaml.")
-    _resolve_paths(values, file.parent)
+    came_along = IS_INSTALLED and file.resolve().is_relative_to(HOME)
+    _resolve_paths(values, _working_folder(file) if came_along else file.parent)
     return values
+
+
+def _working_folder(file: Path) -> Path:
+    """What stands for the folder of a file below `HOME`, so that ../data in configs/ is data here."""
+    return Path.cwd().joinpath(*file.resolve().parent.relative_to(HOME).parts)
+
+
+def _shipped(file: Path) -> Path:
+    """The file, or the one of that name which came with an installed package: config.yaml, configs/demo.yaml."""
+    return HOME / file if IS_INSTALLED and not file.exists() and (HOME / file).is_file() else file
+
+
+def _absolute(folder: Path, value: str) -> str:
+    path = folder.resolve() / Path(value).expanduser()
+    # Of configs/, which need not be in the working folder, ".." can only be taken in letters.
+    return str(path) if folder.is_dir() else os.path.normpath(path)
 
 
 def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
@@ -381,7 +412,7 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
     if isinstance(paths, dict):
         for key, value in paths.items():
             if isinstance(value, str) and value:
-                paths[key] = str(folder.resolve() / Path(value).expanduser())
+                paths[key] = _absolute(folder, value)
     for section, key, words in (
         ("vgg", "weights", ("imagenet", "random")),
         ("grid", "mask", ("circle",)),
@@ -390,7 +421,7 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
     ):
         found = values.get(section)
         if isinstance(found, dict) and isinstance(found.get(key), str) and found[key] and found[key] not in words:
-            found[key] = str(folder.resolve() / Path(found[key]).expanduser())
+            found[key] = _absolute(folder, found[key])
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -418,7 +449,8 @@ def _read_with_bases(file: Path, name: str) -> dict[str, Any]:
             break
         if not isinstance(base, str):
             raise UserError(f"{name}: base: {base!r} is not a file name. Write base: ../config.yaml")
-        file = file.parent / base
+        shipped = _shipped(Path(base))
+        file = shipped if not (file.parent / base).exists() and shipped.is_absolute() else file.parent / base
         name = str(file)
     merged: dict[str, Any] = {}
     for values in reversed(layers):
@@ -442,7 +474,7 @@ def load(file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
 
     Raises UserError listing every problem at once: unknown keys with the closest match, missing keys, wrong types.
     """
-    file = file or DEFAULT_FILE
+    file = _shipped(file) if file else DEFAULT_FILE
     name = str(file) if file != DEFAULT_FILE else DEFAULT_FILE.name
     values = _read_with_bases(file, name)
     for override in overrides:

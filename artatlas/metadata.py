@@ -13,7 +13,7 @@ from pathlib import Path
 
 from artatlas import additions, cli, store
 from artatlas.additions import Additions
-from artatlas.config import DEFAULT_FILE, Config
+from artatlas.config import SAMPLE, Config, command
 from artatlas.errors import UserError
 
 DELIMITERS = ",;\t"
@@ -192,9 +192,8 @@ def _bytes(config: Config, file: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        sample = DEFAULT_FILE.parent / "data" / "collection"
-        run = "Run: python data/paint_collection.py"
-        remedy = run if path.is_relative_to(sample) else "Set paths.metadata to a CSV file, or to null for none."
+        run = f"Run: {command('data/paint_collection.py')}"
+        remedy = run if path.is_relative_to(SAMPLE) else "Set paths.metadata to a CSV file, or to null for none."
         key = "paths.metadata"
         if file != config.paths.metadata:
             key, remedy = "--add-metadata", "Name a CSV file, or put it back."

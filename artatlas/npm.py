@@ -13,17 +13,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from artatlas import cli, store
-from artatlas.config import DEFAULT_FILE
+from artatlas.config import HOME, IS_INSTALLED
 from artatlas.errors import UserError
+from artatlas.weights import default_cache
 
-PAGE = DEFAULT_FILE.parent / "viewer"  # the page's own source
+PAGE = HOME / "viewer"  # the page's own source
 
 
-def installed(name: str, folder: Path = PAGE) -> Path:
+def installed(name: str, folder: Path | None = None) -> Path:
     """The folder of a package of `folder`/package.json at the version named there; npm installs it where it is not.
+
+    folder : by default the page's, in a checkout; the cache where artatlas is installed, maybe by an administrator
 
     Raises UserError where npm is missing or fails.
     """
+    folder = folder or (_in_cache() if IS_INSTALLED else PAGE)
     wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"][name]
     package = folder / "node_modules" / name
     if _version(package) != wanted:
@@ -35,6 +39,14 @@ def installed(name: str, folder: Path = PAGE) -> Path:
             f" install --package-lock-only --prefix {store.show(folder)}"
         )
     return package
+
+
+def _in_cache() -> Path:
+    folder = default_cache() / "viewer"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(PAGE / name, folder / name)
+    return folder
 
 
 def _version(package: Path) -> str | None:

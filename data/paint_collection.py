@@ -190,7 +190,7 @@ def paint_collection(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=HERE / "collection", metavar="FOLDER", help="default: %(default)s"
-    )
+    is_checkout = (HERE.parent / "pyproject.toml").exists()  # installed, it paints where the user is
+    default = (HERE if is_checkout else Path("data")) / "collection"
+    parser.add_argument("--out", type=Path, default=default, metavar="FOLDER", help="default: %(default)s")
     print(paint_collection(parser.parse_args().out))
