@@ -38,6 +38,7 @@ PLACED = 200  # pictures that place_images.py gets
 NAMES = 2048  # bytes a work: ids, paths and hashes as Python strings, several of each while files are joined by id
 ALLOWED = 50  # MB beyond what is held: allocators, blocks that 5,000 works do not fill
 LIMIT = 4096  # MB
+WITH_FILES = ("scores", "own", "imported_map")  # stages that only run on a file of the user's
 NEIGHBOURS = 90  # 3 x perplexity
 FAST = ("vgg.network=vgg19", "vgg.weights=random", "images.network_px=32", "images.thumbnail_px=32",
         "maps={combined: {content: 1, style: 1}}", "tsne.n_iter=25", "parametric_tsne.epochs=4", "render.tile_px=8",
@@ -113,9 +114,10 @@ def measure(n_works, stages, folder):
             print(f"{n_works:,} works: {stage.script} {peak:,.0f} MB, {seconds:.0f} s", file=sys.stderr, flush=True)
         elif stage.name == "tsne" and needs(stage.name, stages):
             make_map(config)
-        elif stage.name not in SOURCES and needs(stage.name, stages):
+        elif stage.name not in (*SOURCES, *WITH_FILES) and needs(stage.name, stages):
             run([sys.executable, str(REPO / stage.script), *flags])
-        if stage.name in SOURCES and {"tsne", "parametric_tsne", "grid", "pictures", "placed", "report"} & set(stages):
+        is_drawn = stage.name in SOURCES and stage.name not in WITH_FILES
+        if is_drawn and {"tsne", "parametric_tsne", "grid", "pictures", "placed", "report"} & set(stages):
             # In place of what random weights made of a few different pictures, which is no collection.
             output.unlink(missing_ok=True)
             make_embeddings(config, stage.name)
@@ -129,7 +131,7 @@ def needs(name, stages):
 
 
 def main():
-    names = [stage.name for stage in (*STAGES, *ON_REQUEST)]
+    names = [stage.name for stage in (*STAGES, *ON_REQUEST) if stage.name not in WITH_FILES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--works", type=int, nargs=2, default=(5000, 100_000), metavar=("FEW", "MANY"))
     parser.add_argument("--stages", nargs="+", choices=names, default=names, metavar="STAGE", help=", ".join(names))

@@ -67,7 +67,8 @@ def test_stages_work_where_the_user_is(artatlas, painted, tmp_path, site):
     assert artatlas("extract_color", *inputs).returncode == 0
     assert sorted(path.name for path in (tmp_path / "outputs").glob("*.h5")) == ["color.h5", "images.h5"]
     refused = artatlas("tsne_to_grid", *inputs)
-    assert refused.returncode == 2 and "outputs/tsne.h5 does not exist. Run: artatlas build_tsne --set" in refused.stderr
+    assert refused.returncode == 2
+    assert "outputs/tsne.h5 does not exist. Run: artatlas build_tsne --set" in refused.stderr
     assert not (site / "artatlas" / "home" / "outputs").exists()
 
 
