@@ -17,7 +17,7 @@ from artatlas.sources import Scaler, blocks
 
 LARGEST_HALF = 60_000  # float16 ends at 65,504
 # A PCA of Gram matrices has millions of numbers. As int8 with one scale a row it moves the embeddings by 0.1 to 0.2 %,
-# a sixth to a third of what computing them in bfloat16 does.
+# a sixth to a quarter of what computing them in bfloat16 does.
 LONG_ROWS = 4096
 
 

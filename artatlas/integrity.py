@@ -18,6 +18,10 @@ BLOCK = 512  # bytes; the least that HDF5 takes
 _MARK = b"artatlas sha256 "
 READ_WHOLE = 256 << 20  # bytes; 0.2 s. Larger files hold pixels, whose rows have digests: see reuse.py
 MOST_OBJECTS = 100_000  # in a file; ours hold a few a map, space or column
+# Files to hand on are compressed, by these filters alone. A byte of deflate may stand for 1,032, so that a small file
+# could still ask for gigabytes.
+FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
+MOST_EXPANSION, MOST_UNPACKED = 1032, 1 << 30
 
 
 def seal(path: Path) -> None:
@@ -43,22 +47,24 @@ def _why_broken(path: Path, size: int, mtime_ns: int, inode: int) -> str:
     return "" if _hash(path).encode() == expected else "its checksum does not fit: it is damaged, or was edited"
 
 
-def why_unsafe(path: Path) -> str:
+def why_unsafe(path: Path, packed: bool = False) -> str:
     """Why a file should not be read, whatever it says that it is; "" where nothing speaks against it.
+
+    packed : it may be compressed; of our own files those of export_embeddings.py may, which say so
 
     Raises OSError and what else h5py raises for damaged files.
     """
     info = path.stat()
-    return _why_unsafe(path, info.st_size, info.st_mtime_ns, info.st_ino)
+    return _why_unsafe(path, packed, info.st_size, info.st_mtime_ns, info.st_ino)
 
 
 @lru_cache(maxsize=256)
-def _why_unsafe(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+def _why_unsafe(path: Path, packed: bool, size: int, mtime_ns: int, inode: int) -> str:
     with h5py.File(path, "r") as h5:
-        return _walk(h5, size)
+        return _walk(h5, size, packed or h5.attrs.get("stage") == "export")
 
 
-def _walk(h5: h5py.File, size: int) -> str:
+def _walk(h5: h5py.File, size: int, packed: bool) -> str:
     waiting, seen, n_objects = [h5["/"]], set(), 0
     while waiting:
         group = waiting.pop()
@@ -77,17 +83,20 @@ def _walk(h5: h5py.File, size: int) -> str:
                 waiting.append(found)
             elif not isinstance(found, h5py.Dataset):
                 return f"{name!r} is a named type"
-            elif reason := _why_unreadable(found, size):
+            elif reason := _why_unreadable(found, size, packed):
                 return f"{name!r} {reason}"
     return ""
 
 
-def _why_unreadable(dataset: h5py.Dataset, file_bytes: int) -> str:
+def _why_unreadable(dataset: h5py.Dataset, file_bytes: int, packed: bool) -> str:
     plist = dataset.id.get_create_plist()
     if plist.get_external_count() or plist.get_layout() == h5py.h5d.VIRTUAL:
         return "is kept in another file"
-    if plist.get_nfilters():
+    filters = {plist.get_filter(number)[0] for number in range(plist.get_nfilters())}
+    if filters and not packed:
         return "is compressed, which ours are not"
+    if not filters <= FILTERS:
+        return "goes through a filter that ours do not"
     if dataset.shape is None:
         return "is empty"
     kind = dataset.dtype.kind
@@ -97,7 +106,8 @@ def _why_unreadable(dataset: h5py.Dataset, file_bytes: int) -> str:
     stored = dataset.id.get_storage_size()
     on_disk = dataset.id.get_type().get_size()
     # What was never written would be filled up while it is read, to whatever size the file asks for.
-    if stored > file_bytes or dataset.size * on_disk > stored:
+    most = min(MOST_UNPACKED, stored * MOST_EXPANSION) if filters else stored
+    if stored > file_bytes or dataset.size * on_disk > most:
         return f"has shape {dataset.shape}, for which the file is too small"
     return ""
 

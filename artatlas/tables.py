@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import cli, metadata, store
+from artatlas import cli, integrity, metadata, store
 from artatlas.errors import UserError
 
 # What works are called by: ours, the original WikiArt scripts', and what is usual elsewhere.
@@ -71,13 +71,14 @@ def read(path: Path, columns: Sequence[str] | None = None, coordinates: bool = F
 
     Raises UserError where the file cannot be read, the columns are not there, or a number is none.
     """
-    shown, kinds = store.show(path), {".csv": _csv, ".tsv": _csv, ".parquet": _parquet, ".npz": _npz, ".h5": _hdf5}
+    shown, kind = store.show(path), path.suffix.lower()
+    kinds = {".csv": _csv, ".tsv": _csv, ".parquet": _parquet, ".npz": _npz}
     if not path.is_file():
-        raise UserError(f"{shown} does not exist. Name a file ({', '.join(kinds)}).")
-    if path.suffix.lower() not in kinds:
-        raise UserError(f"{shown}: is of no kind that is known here. Name a file that ends in {', '.join(kinds)}.")
+        raise UserError(f"{shown} does not exist. Name a file ({', '.join(kinds)}, .h5).")
+    if kind not in (*kinds, ".h5"):
+        raise UserError(f"{shown}: is of no kind that is known here. Name a file that ends in {', '.join(kinds)}, .h5.")
     data = path.read_bytes()
-    found = kinds[path.suffix.lower()](data, shown)
+    found = _hdf5(path, shown) if kind == ".h5" else kinds[kind](data, shown)
     names_column = next((name for name in ID_NAMES if name in found and _is_text(found[name])), None)
     if names_column is None:
         raise UserError(
@@ -201,7 +202,7 @@ def _npz(data: bytes, shown: str) -> dict[str, Any]:
         raise UserError(f"{shown}: is not read ({reason}). Save arrays of numbers and text with numpy.savez.") from None
 
 
-def _hdf5(data: bytes, shown: str) -> dict[str, Any]:
+def _hdf5(path: Path, shown: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def take(name: str, item: Any) -> None:
@@ -209,7 +210,9 @@ def _hdf5(data: bytes, shown: str) -> dict[str, Any]:
             found[name] = item.asstr()[:] if h5py.check_string_dtype(item.dtype) else item[:]
 
     try:
-        with h5py.File(io.BytesIO(data), "r") as h5:
+        if reason := integrity.why_unsafe(path, packed=True):
+            raise UserError(f"{shown}: is not read ({reason}). Copy what is meant into another file.")
+        with h5py.File(path, "r") as h5:
             h5.visititems(take)
     except OSError as error:
         raise UserError(f"{shown}: is not readable as HDF5 ({str(error).splitlines()[0]}). Name another.") from None

@@ -49,7 +49,7 @@ def test_all_problems_are_told_at_once():
         ("tsne.n_iter=true", "True should be a valid integer"),
         ("parametric_tsne.learning_rate=.nan", "'.nan' should be a"),
         ("tsne.perplexity=-1", "-1 should be greater than or equal to 1, or be 'auto'"),
-        ("maps={a: {contnt: 1}}", "should be 'content', 'style' or 'color'"),
+        ("maps={a: {contnt: 1}}", "should be 'content', 'style', 'color' or 'own'"),
         ("maps={a b: {content: 1}}", "should match pattern"),
         ("maps={a: {content: 0}}", "should be greater than 0"),
         ("images.path_pattern=artist", "needs at least one {column}"),

@@ -227,6 +227,14 @@ def test_tables_that_cannot_be_used_are_told_in_a_line(fresh, tmp_path, name, te
     assert not (tmp_path / "own.h5").exists()
 
 
+def test_a_small_file_that_asks_for_gigabytes_is_not_read(fresh, tmp_path):
+    with h5py.File(tmp_path / "bomb.h5", "w") as h5:
+        h5["image_ids"] = ["a.jpg"]
+        h5.create_dataset("x", (1 << 20, 1 << 10), "f4", compression="gzip", chunks=(1 << 10, 1 << 10))
+    with pytest.raises(UserError, match="the file is too small"):
+        import_features.main(fresh(), tmp_path / "bomb.h5", ["x"])
+
+
 def test_pickles_are_not_opened(fresh, tmp_path):
     class Trap:
         def __reduce__(self):
