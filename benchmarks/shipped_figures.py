@@ -152,7 +152,8 @@ def main():
     parser.add_argument("--write", action="store_true", help="put the figures into the cards")
     options = parser.parse_args()
     wrong = 0
-    for name in options.names or CARDS:
+    there = [name for name in CARDS if (REPO / "data" / f"{name}_embeddings.h5").exists()]
+    for name in options.names or there:
         path, card = REPO / "data" / f"{name}_embeddings.h5", REPO / "docs" / CARDS[name]
         found = figures(path)
         before, _, rest = card.read_text(encoding="utf-8").partition(OPENING)
