@@ -19,7 +19,7 @@ import numpy as np
 from artatlas import cli, collection, images, pyramid, reduce, shapes, store, vgg
 from artatlas.config import Config
 from artatlas.errors import UserError
-from artatlas.stages import Stage
+from artatlas.stages import BY_NAME, Stage
 
 MB, GB = 1_000_000, 1_000_000_000
 
@@ -67,13 +67,22 @@ def n_works(config: Config) -> int:
     return sum(not file.problem for file in collection.find(config))
 
 
+def own_width(config: Config) -> int:
+    """Dimensions of the features that were made elsewhere; 0 where there are none."""
+    path = config.outputs / BY_NAME["own"].output
+    if not path.exists():
+        return 0
+    with store.open_kept(path, "own") as h5:
+        return int(h5["embeddings"].shape[1])
+
+
 def needs(config: Config, n: int) -> dict[str, Need]:
     """Of every stage for n works."""
     side, n_maps, n_spaces = config.images.network_px, len(config.maps), len(config.similar.spaces)
     gram = sum(vgg.gram_length(layer) for layer in config.style.layers)
     widths = {
         "content": config.content.n_components or 512, "style": min(n, config.style.n_components),
-        "color": config.color.bins**3,
+        "color": config.color.bins**3, "own": own_width(config),
     }  # fmt: skip
     row = {name: n * (4 * width + NAME) for name, width in widths.items()}
     features = max(sum(widths[name] for name in weights) for weights in config.maps.values()) * 4 * n  # of one map

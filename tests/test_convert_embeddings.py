@@ -8,6 +8,7 @@ import h5py
 import hypothesis
 import numpy as np
 import pytest
+from conftest import REPO
 from hypothesis import given
 from hypothesis import strategies as st
 from test_export_embeddings import settings_for
@@ -21,7 +22,7 @@ import import_features
 import import_map
 import place_images
 import tsne_to_grid
-from artatlas import forms, store, tables
+from artatlas import forms, plans, store, tables
 from artatlas.errors import UserError
 
 
@@ -44,7 +45,7 @@ def fresh(painted, made, tmp_path):
     """Settings whose outputs folder has what imports need, and nothing imported."""
     for name in ("images", "content", "style", "color", "tsne"):
         shutil.copy(made[0] / f"{name}.h5", tmp_path)
-    return lambda *more: settings_for(painted, tmp_path, *more)
+    return lambda *more, file=None: settings_for(painted, tmp_path, *more, file=file)
 
 
 def test_a_csv_holds_every_work_and_starts_no_formula(made):
@@ -125,14 +126,14 @@ def test_the_original_repositorys_csv_opens_by_whatever_folder_it_names(made, fr
     lines[-1] = "//src//wikiart//Realism//another.jpg,1,2"
     file = tmp_path / "TSNE_Content50_Style50.csv"
     file.write_text("\n".join(lines), encoding="utf-8")
-    settings = fresh("maps={published: {own: 1}}", "parametric_tsne.map=published", "tsne.scaling=none",
-                     "similar.spaces={published: {own: 1, scaling: none}}")  # fmt: skip
+    settings = fresh("images.path_pattern=null", file=REPO / "configs" / "wikiart_published.yaml")
     import_features.main(settings, file)
     tsne, told = import_map.main(settings, file)
     assert "map published of 63 works" in told
     with h5py.File(tsne) as f:
         found = dict(zip(store.read_ids(f), f["published/coordinates"][:].tolist(), strict=True))
     assert found == dict(zip(ids[:-1], xy[:-1].tolist(), strict=True))
+    assert plans.needs(settings, 64)["neighbors"].memory > 0  # run_all.py asks before it starts
     for script in (find_similar, tsne_to_grid, build_viewer):
         script.main(settings)
     assert (settings.outputs / "viewer" / "index.html").exists()

@@ -13,8 +13,8 @@ from artatlas import compact, config, embed, export, metrics, parametric, reduce
 from artatlas.errors import UserError
 
 
-def settings_for(painted, outputs, *more):
-    return config.load(None, (f"paths.images={painted / 'images'}", f"paths.metadata={painted / 'metadata.csv'}",
+def settings_for(painted, outputs, *more, file=None):
+    return config.load(file, (f"paths.images={painted / 'images'}", f"paths.metadata={painted / 'metadata.csv'}",
                               f"paths.outputs={outputs}", *FAST, *more))  # fmt: skip
 
 
