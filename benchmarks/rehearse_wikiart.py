@@ -53,7 +53,7 @@ def make(folder, n_works, settings):
     images = config.load(None, settings)
     with store.create(images.outputs / "images.h5", "images", {"settings": images.settings(("images",))}, {}) as h5:
         store.write_ids(h5, np.array(names, object))
-        h5.create_dataset("pixels", (n_works, 1, 1, 3), np.uint8)
+        h5["pixels"] = np.zeros((n_works, 1, 1, 3), np.uint8)
         rows = h5.create_dataset("thumbnails", (n_works,), h5py.vlen_dtype(np.uint8))
         for start in range(0, n_works, 4096):
             rows[start : start + 4096] = [thumbnail] * len(names[start : start + 4096])

@@ -9,7 +9,7 @@ import pytest
 from conftest import FAST
 
 import export_embeddings as script
-from artatlas import compact, config, embed, export, metrics, parametric, reduce, sources, store
+from artatlas import compact, config, embed, export, metrics, parametric, reduce, shipped, sources, store
 from artatlas.errors import UserError
 
 
@@ -201,3 +201,21 @@ def test_a_stored_pca_of_long_rows_is_nearly_the_pca(tmp_path):
 def test_numbers_beyond_half_floats_stay_floats():
     assert compact.half(np.array([1e3], "f4")).dtype == np.float16
     assert compact.half(np.array([1e9], "f4")).dtype == np.float32
+
+
+def test_a_picture_of_the_collection_is_found_again_with_the_file_alone(exported, painted):
+    _, path = exported
+    with h5py.File(path) as f:
+        ids, places = store.read_ids(f), f["model/coordinates"][:]
+    new = shipped.look(path, [painted / "images" / ids[row] for row in (3, 40)])
+    assert new.nearest[:, 0].tolist() == [3, 40] and len(new.names) == 2
+    side = np.ptp(places, axis=0).max()
+    assert np.linalg.norm(new.coordinates - places[[3, 40]], axis=1).max() < 0.02 * side
+    assert np.linalg.norm(new.coordinates - places[[40, 3]], axis=1).min() > 0.05 * side
+
+
+def test_a_file_without_a_network_says_so(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as h5:
+        h5["image_ids"] = ["a"]
+    with pytest.raises(UserError, match="has no network"):
+        shipped.look(tmp_path / "x.h5", [])
