@@ -49,6 +49,7 @@ def fresh(painted, made, tmp_path):
 
 
 def test_a_csv_holds_every_work_and_starts_no_formula(made):
+    """A30: groups and metadata can be taken away."""
     _, path, exports = made
     with open(exports / "csv" / "works.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -118,7 +119,7 @@ def test_one_map_of_several_is_replaced_and_the_others_stay(made, fresh):
 
 
 def test_the_original_repositorys_csv_opens_by_whatever_folder_it_names(made, fresh, tmp_path):
-    """Image,X,Y with the paths of another machine, a work that is not here, and one of ours that is not there."""
+    """A29: Image,X,Y with the paths of another machine, a work that is not here, and one of ours that is not there."""
     with h5py.File(made[1]) as h5:
         ids = h5["image_ids"].asstr()[:]
     xy = np.random.default_rng(0).normal(0, 30, (len(ids), 2)).astype("f4")
@@ -140,6 +141,7 @@ def test_the_original_repositorys_csv_opens_by_whatever_folder_it_names(made, fr
 
 
 def test_own_features_draw_a_map_and_new_pictures_are_refused_in_words(painted, made, fresh):
+    """A29: bring my own vectors."""
     settings = fresh("maps={mine: {own: 1}}", "parametric_tsne.map=mine", "similar.spaces={mine: {own: 1}}")
     import_features.main(settings, made[2] / "npz" / "works.npz", ["content/embeddings"])
     for script in (build_tsne, find_similar):
@@ -192,6 +194,7 @@ def test_pixplot_and_fiftyone_name_the_pictures(made):
 
 
 def test_npz_holds_every_dataset_and_no_pickle(made):
+    """A52: the state in plain arrays."""
     _, path, exports = made
     with np.load(exports / "npz" / "works.npz", allow_pickle=False) as arrays, h5py.File(path) as h5:
         assert arrays["image_ids"].tolist() == h5["image_ids"].asstr()[:].tolist()
