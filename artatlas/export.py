@@ -153,10 +153,12 @@ def describe_model(out: Writer) -> None:
 
 
 def write_maps(out: Writer, config: Config, tsne: h5py.File, grid: h5py.File | None, report: h5py.File | None) -> None:
-    image_ids = store.read_ids(tsne)
+    image_ids, imported = store.read_ids(tsne), json.loads(tsne.attrs["recipe"]).get("imported", {})
     for name, weights in config.maps.items():
         drawn_from = json.dumps(dict(weights.items()))
         what = f"t-SNE of the sources {drawn_from}, each scaled as recipe's tsne.scaling"
+        if name in imported:
+            what = f"drawn elsewhere, from {imported[name]['file']}; judged by the sources {drawn_from}"
         dataset = out.add(f"{name}/coordinates", tsne[f"{name}/coordinates"][:], "works, x y", what, "of the map")
         dataset.attrs["kl_divergence"] = tsne[name].attrs["kl_divergence"]
         if grid is not None:

@@ -116,6 +116,10 @@ def test_one_map_of_several_is_replaced_and_the_others_stay(made, fresh):
         assert np.array_equal(h5["content/coordinates"][:], content)
         assert not np.allclose(h5["style/coordinates"][:], style)
         assert json.loads(h5.attrs["recipe"])["imported"]["style"]["columns"] == ["combined_x", "combined_y"]
+    path, _ = export_embeddings.main(settings)
+    with h5py.File(path) as h5:
+        told = [h5[f"{name}/coordinates"].attrs["description"] for name in ("style", "content")]
+    assert told[0].startswith("drawn elsewhere, from works.csv") and told[1].startswith("t-SNE of")
 
 
 def test_the_original_repositorys_csv_opens_by_whatever_folder_it_names(made, fresh, tmp_path):
