@@ -22,7 +22,7 @@ import import_features
 import import_map
 import place_images
 import tsne_to_grid
-from artatlas import forms, plans, store, tables
+from artatlas import forms, integrity, plans, store, tables
 from artatlas.errors import UserError
 
 
@@ -34,6 +34,7 @@ def made(painted, finished, tmp_path_factory):
         shutil.copy(path, outputs)
     with h5py.File(outputs / "images.h5", "r+") as h5:
         h5["metadata/title"][:5] = ['=HYPERLINK("x")', "+1", "a\tb\nc", '"quoted", and \u05d0\U0001f600', "'=x"]
+    integrity.seal(outputs / "images.h5")
     path, _ = export_embeddings.main(settings_for(painted, outputs))
     exports, told = convert_embeddings.main(settings_for(painted, outputs))
     assert all(name in told for name in forms.FORMS)

@@ -9,7 +9,7 @@ import pytest
 from conftest import FAST
 
 import export_embeddings as script
-from artatlas import compact, config, embed, export, metrics, parametric, reduce, shipped, sources, store
+from artatlas import compact, config, embed, export, integrity, metrics, parametric, reduce, shipped, sources, store
 from artatlas.errors import UserError
 
 
@@ -42,6 +42,7 @@ def turn_round(path):
                 item[...] = n_works - 1 - values if name.endswith("/indices") else values
 
         h5.visititems(turn)
+    integrity.seal(path)
 
 
 def by_id(h5, name):
