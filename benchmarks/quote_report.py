@@ -1,4 +1,4 @@
-"""Puts a report's figures where the README quotes them: docs/report_paintings.json, and the table between its marks.
+"""Puts a report's figures where the docs quote them: docs/report_paintings.json, and the table between its marks.
 
 Run     python run_all.py --config paintings.yaml && python benchmarks/quote_report.py OUTPUTS/report.json
         where paintings.yaml names the collection, has OUTPUTS as paths.outputs, and says
@@ -41,11 +41,11 @@ def main():
     parser.add_argument("report", type=Path, help="report.json of the paintings")
     source = parser.parse_args().report
     shutil.copyfile(source, REPO / "docs" / "report_paintings.json")
-    readme = REPO / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(OPENING)
+    page = REPO / "docs" / "REPORT.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(OPENING)
     _, _, after = rest.partition(CLOSING)
     quoted = table(json.loads(source.read_text(encoding="utf-8")))
-    readme.write_text(before + OPENING + quoted + CLOSING + after, encoding="utf-8")
+    page.write_text(before + OPENING + quoted + CLOSING + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -173,14 +173,14 @@ def test_an_older_input_names_the_command(painted, outputs):
     assert told.returncode == 2 and "grid.h5 does not exist. Run: python tsne_to_grid.py" in told.stderr
 
 
-def test_the_readme_quotes_the_committed_report():
+def test_the_docs_quote_the_committed_report():
     """Every number of its table, and of the line below it, is that of docs/report_paintings.json as it is told."""
     figures = json.loads((REPO / "docs" / "report_paintings.json").read_text(encoding="utf-8"))
-    readme = (REPO / "README.md").read_text(encoding="utf-8")
-    quoted = readme.partition("<!-- report -->")[2].partition("<!-- /report -->")[0]
+    page = (REPO / "docs" / "REPORT.md").read_text(encoding="utf-8")
+    quoted = page.partition("<!-- report -->")[2].partition("<!-- /report -->")[0]
     rows = [line.strip("|").split("|") for line in quoted.splitlines() if line.startswith("| ")]
     heads, rows = rows[0], {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows[1:]}
-    assert list(rows) == list(figures["maps"]) and f"{figures['works']:,} paintings" in readme
+    assert list(rows) == list(figures["maps"]) and f"{figures['works']:,} paintings" in page
     for name, each in figures["maps"].items():
         artist = each["labels"]["artist"]["map"]["knn_accuracy"]
         stay = f"{100 * each['redrawn']['neighbours_kept']:.0f}" if each["redrawn"] else "not tried"
