@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo view test lint figures bench clean
+.PHONY: demo view test test-readme lint figures bench clean
 
 demo: .venv/installed
 	$(BIN)/python data/paint_collection.py
@@ -14,6 +14,10 @@ view: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+# Does what the README says, line by line, in a clean copy of what is committed: some ten minutes on 2 cores.
+test-readme: .venv/installed-dev
+	ARTATLAS_FOLLOW_README=1 $(BIN)/python -m pytest tests/test_readme.py
 
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .
