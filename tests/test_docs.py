@@ -60,6 +60,11 @@ def test_every_output_is_explained():
         assert f"`{stage.output}" in explained, f"docs/FILES.md says nothing of {stage.output}"
 
 
+def test_every_stage_is_explained():
+    scripts = {stage.script for stage in (*STAGES, *ON_REQUEST)} | {*TOGETHER, "run_all.py"}
+    assert set(re.findall(r"^## (.+)$", text_of("docs/STAGES.md"), flags=re.M)) == scripts
+
+
 def test_the_readme_fits_on_three_screens():
     assert len(text_of("README.md").splitlines()) <= 150
 
@@ -121,9 +126,10 @@ def messages():
     """
     found = []
     for path in CODE:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-        makers = {"_explain", *re.findall(r"UserError\((\w+)\(", ast.unparse(tree))}
+        makers = {"_explain", *re.findall(r"UserError\((\w+)\(", text)}
         for function in functions:
             for node in ast.walk(function):
                 nodes = []
@@ -222,11 +228,13 @@ def test_every_page_is_reached_from_the_readme():
 
 def commands(text):
     """Every command line of a page: of its indented blocks, and in backquotes of its tables and sentences."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    text = re.sub(r"\\\n\s+", "", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
+    for name, value in re.findall(r'^    ([A-Z]+)="?([^"\n]+?)"?$', text, flags=re.M):
+        text = re.sub(rf"\${name}\b", value, text)
     lines = re.findall(r"^    (\S.*)$", text, flags=re.M)
-    lines += re.findall(r"`((?:python|make|cp) [^`]+)`", text)
+    lines += re.findall(r"`((?:python|make) [^`]+)`", text)
     found = [re.split(r"\s+#\s", line)[0] for line in lines]
-    return [part for line in found for part in re.split(r" && ", line) if re.match(r"(python|make|cp|\.) ", part)]
+    return [part for line in found for part in re.split(r" && ", line) if re.match(r"(python|make|artatlas) ", part)]
 
 
 class _Parsed(Exception):
@@ -253,6 +261,8 @@ def runnable(command):
     if words[0] == "make":
         for target in words[1:]:
             assert re.search(rf"^{target}:", text_of("Makefile"), flags=re.M), f"the Makefile has no {target}"
+    elif words[0] == "artatlas":
+        parse([f"{words[1]}.py", *words[2:]])
     elif words[0] == "python" and words[1] not in ("-m", "-c") and words[1] != "STAGE.py":
         parse([word for word in words[1:] if not re.fullmatch(r"\[.*|.*\]", word)])
 
@@ -301,8 +311,9 @@ def test_every_yaml_block_is_a_config_file(tmp_path):
 
 
 def test_every_python_block_runs(finished, tmp_path, monkeypatch, capsys):
-    """The blocks of a page one after the other, where outputs/ is that of a whole run."""
+    """The blocks of a page one after the other, where outputs/ is that of a whole run and data/ ours."""
     (tmp_path / "outputs").symlink_to(finished)
+    (tmp_path / "data").symlink_to(REPO / "data")
     monkeypatch.chdir(tmp_path)
     names = {page: {} for page, _ in blocks("python")}
     assert names
