@@ -15,7 +15,7 @@ view: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
 
-# Does what the README says, line by line, in a clean copy of what is committed: some ten minutes on 2 cores.
+# Does what the README says, line by line, in a clean copy of what is committed: installs, and runs the demo.
 test-readme: .venv/installed-dev
 	ARTATLAS_FOLLOW_README=1 $(BIN)/python -m pytest tests/test_readme.py
 

@@ -67,7 +67,7 @@ def environment(copy, ready):
     (copy / ".venv" / "installed").touch()
 
 
-@pytest.mark.skipif(not os.environ.get(ASKED), reason="takes some ten minutes: make test-readme")
+@pytest.mark.skipif(not os.environ.get(ASKED), reason="installs and runs the demo: make test-readme")
 def test_the_readme_can_be_followed(painted, tmp_path):
     copy, home = tmp_path / "a clean copy", tmp_path / "home"
     home.mkdir()
