@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo view test test-readme lint figures bench clean
+.PHONY: demo view test test-readme faults fuzz lint figures bench clean
 
 demo: .venv/installed
 	$(BIN)/python data/paint_collection.py
@@ -18,6 +18,14 @@ test: .venv/installed-dev
 # Does what the README says, line by line, in a clean copy of what is committed: installs, and runs the demo.
 test-readme: .venv/installed-dev
 	ARTATLAS_FOLLOW_README=1 $(BIN)/python -m pytest tests/test_readme.py
+
+# Every stage stopped, killed and starved at 20 moments of each kind: about two hours on 2 cores. One stage: K=grid
+faults: .venv/installed-dev
+	ARTATLAS_FAULT_SEEDS=20 $(BIN)/python -m pytest tests/test_faults.py -rP $(if $(K),-k $(K))
+
+# Ten thousand nonsensical inputs for every parser: about half an hour.
+fuzz: .venv/installed-dev
+	ARTATLAS_FUZZ_INPUTS=10000 $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,10 @@ from typing import Any
 from artatlas import config as config_module
 from artatlas import lock, stopping, store
 from artatlas.errors import UserError
+
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(
@@ -29,6 +34,7 @@ def run(
     Ctrl-C, `kill`, a closed terminal.
     """
     start, listener = time.perf_counter(), stopping.Listener()
+    sys.unraisablehook = _tell_unraisable
     try:
         options = vars(_parser(doc, add_arguments).parse_args())
         config = config_module.load(options.pop("config"), tuple(options.pop("set")))
@@ -41,6 +47,15 @@ def run(
         sys.exit(2)
     except stopping.Stopped as stopped:
         listener.end(stopped.number)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(
+            f"error: {error.filename or config.outputs}: could not be written ({error.strerror}). Free some space or"
+            " set paths.outputs to another folder; then run the same command again: what is done is kept.",
+            file=sys.stderr,
+        )  # fmt: skip
+        sys.exit(2)
     print(f"{store.show(path)}: {summary}, {duration(time.perf_counter() - start)}")
     sys.exit(0)
 
@@ -50,6 +65,12 @@ def add_update(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--update", action="store_true", help="keeps all rows as they are, computes only those of added works"
     )
+
+
+def _tell_unraisable(unraisable: Any) -> None:
+    """HDF5 objects that could not be closed on a full disk say so once more each; the error line has told it."""
+    if "Can't decrement id ref count" not in str(unraisable.exc_value):
+        sys.__unraisablehook__(unraisable)
 
 
 def _parser(doc: str | None, add_arguments: Callable | None) -> argparse.ArgumentParser:

@@ -25,6 +25,9 @@ HOME = _INSIDE if IS_INSTALLED else _INSIDE.parent.parent
 DEFAULT_FILE = HOME / "config.yaml"
 SAMPLE = (Path.cwd() if IS_INSTALLED else HOME) / "data" / "collection"  # what data/paint_collection.py paints
 
+MOST_DIGITS = 100  # of a number; Python refuses 4,300
+MOST_BYTES = 1_000_000  # of a config file; the shipped one has 20,000
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -329,7 +332,8 @@ def command(script: str) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.2's reading of scalars (1e-3 is a number, yes and 012 are text), each key once, no aliases."""
+    """YAML 1.2's reading of scalars (1e-3 is a number, yes and 012 are text), each key once, no aliases; only text that
+    can be printed and be a file's name."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - as the base class has it; ours starts empty
 
@@ -338,6 +342,14 @@ class _StrictLoader(yaml.SafeLoader):
             mark = self.peek_event().start_mark
             raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", mark)
         return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+            raise yaml.constructor.ConstructorError(None, None, "a character that is no text", node.start_mark)
+        if isinstance(value, str) and node.tag.endswith((":int", ":float")) and len(value) > MOST_DIGITS:
+            raise yaml.constructor.ConstructorError(None, None, "a number of too many digits", node.start_mark)
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
         seen: set[str] = set()
@@ -377,7 +389,11 @@ def _read_file(file: Path, name: str) -> dict[str, Any]:
     In one that came with an installed package it is relative to the working folder, where users have their works.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)  # a pipe or device has no size to ask for
+        if len(data) > MOST_BYTES:
+            raise UserError(f"{name}: has more than {MOST_BYTES:,} bytes. Name another file with --config.")
+        text = data.decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{name} does not exist. Name an existing file with --config.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -402,7 +418,10 @@ def _shipped(file: Path) -> Path:
 
 
 def _absolute(folder: Path, value: str) -> str:
-    path = folder.resolve() / Path(value).expanduser()
+    try:
+        path = folder.resolve() / Path(value).expanduser()
+    except RuntimeError:
+        raise UserError(f"{value}: no user of that name has a home here. Write the path in full.") from None
     # Of configs/, which need not be in the working folder, ".." can only be taken in letters.
     return str(path) if folder.is_dir() else os.path.normpath(path)
 
@@ -519,10 +538,14 @@ def _reason(problem: Any) -> str:
     return words.removeprefix("List ").removeprefix("should ").replace("be a valid number", "be a number")
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def _explain(problem: Any) -> str:
     """One pydantic problem as "tsne.perplxty is not a setting. Did you mean tsne.perplexity?"."""
     location = _location(problem)
-    key = ".".join(location)
+    key, given = _cut(".".join(location)), _cut(repr(problem["input"]))
     if problem["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
         close = difflib.get_close_matches(key, known, n=1)
@@ -530,10 +553,10 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing. Copy its line from the shipped config.yaml."
     if problem["type"] in ("model_type", "model_attributes_type"):
-        return f"{key}: {problem['input']!r} is not a section. Write its keys indented below it."
+        return f"{key}: {given} is not a section. Write its keys indented below it."
     if problem["type"] == "value_error":
-        return f"{key}: {problem['input']!r} {_reason(problem)}."
-    return f"{key}: {problem['input']!r} should {_reason(problem)}. The shipped config.yaml tells its meaning."
+        return f"{key}: {given} {_reason(problem)}."
+    return f"{key}: {given} should {_reason(problem)}. The shipped config.yaml tells its meaning."
 
 
 def _known_keys(location: list[str]) -> list[str]:

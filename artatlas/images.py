@@ -40,6 +40,7 @@ THUMBNAIL_GAP = 1.5  # thumbnails are averaged down to 1.5 times their size firs
 KEPT_BYTES = 100_000  # a JPEG of at most that, no larger than a thumbnail, is its own thumbnail
 BYTES_PER_PIXEL = 8  # the most that an uncompressed picture of those formats takes: RGBA of 16 bits
 FILE_BYTES = 512 << 20  # of files that all threads together hold in memory; a larger one is read alone
+MOST_SCANS = 64  # of a progressive JPEG, which has some ten; each takes the time of a whole picture and a few bytes
 LOADED_PIXELS = 128_000_000  # likewise of decoded pixels, which take 4 bytes each and as much again while converted
 IN_FLIGHT = 256  # files between the threads and whoever takes the results, enough to keep threads busy while he saves
 
@@ -218,7 +219,7 @@ def _decode(data: bytes, settings: Images) -> Decoded:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             size = image.size  # (width, height), before draft() changes it
-            if reason := _too_large(size, settings):
+            if reason := _too_large(size, settings) or _too_slow(image, data):
                 raise Unreadable(reason, sha256)
             picture, extent, orientation = _load(image, _wanted(size, settings))
     except UnidentifiedImageError:
@@ -242,6 +243,11 @@ def _too_large(size: tuple[int, int], settings: Images) -> str:
         return ""
     limit = f"images.max_megapixels: {settings.max_megapixels:g}"
     return f"has {size[0]} x {size[1]} = {megapixels:.6g} megapixels, above {limit}"
+
+
+def _too_slow(image: Image.Image, data: bytes) -> str:
+    scans = data.count(b"\xff\xda") if image.format == "JPEG" else 0  # in a scan, 0xFF is followed by 0
+    return f"has {scans:,} scans, a JPEG has some ten" if scans > MOST_SCANS else ""
 
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:

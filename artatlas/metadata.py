@@ -190,6 +190,8 @@ def _stem(image_id: str) -> str:
 def _bytes(config: Config, file: str) -> bytes:
     path = Path(file)
     try:
+        if path.exists() and not path.is_file():  # a device may have no end
+            raise OSError(None, "it is no file")
         return path.read_bytes()
     except OSError as error:
         run = f"Run: {command('data/paint_collection.py')}"
@@ -223,9 +225,11 @@ def _delimiter(text: str, wanted: str) -> str:
 
 def _column_names(header: list[str]) -> list[str]:
     """The header made into names that are unique and that HDF5 takes, in the same order."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for position, raw in enumerate(header, start=1):
         name = raw.strip().replace("/", SLASH)
         name = f"column {position}" if name in ("", ".") else name
-        names.append(f"{name} ({position})" if name in names else name)
-    return names
+        while name in names:
+            name = f"{name} ({position})"
+        names[name] = None
+    return list(names)

@@ -91,7 +91,7 @@ def read(path: Path, image_ids: np.ndarray) -> np.ndarray:
     """Part of every work (N,) int8, as a file that `write` wrote says."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(row["filename"], row["part"]) for row in csv.DictReader(file)]
+            rows = [(row["filename"] or "", row["part"] or "") for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         reason = f"no column {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(

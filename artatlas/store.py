@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -156,15 +157,22 @@ def create(
             h5.attrs["versions"] = json.dumps(versions(), sort_keys=True)
         integrity.seal(temporary)
         replace(temporary, path)
-    except OSError as error:
-        # h5py reports a full disk as an OSError without errno, so the words have to do.
-        reason = error.strerror or str(error).splitlines()[0]
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "write failed" not in str(error):
+            raise
         raise UserError(
-            f"{show(path)}: could not be written ({reason}). Free some space or set paths.outputs to another folder;"
-            " the file that was there before is untouched."
+            f"{show(path)}: could not be written ({_reason(error)}). Free some space or set paths.outputs to another"
+            " folder; the file that was there before is untouched."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+    """Why a file could not be written. HDF5 reports a full disk without errno, in words that run over several lines."""
+    if words := re.search(r"error message = '([^']+)'", str(error)):
+        return words[1]
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager
