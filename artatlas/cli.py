@@ -15,8 +15,6 @@ from artatlas import config as config_module
 from artatlas import lock, stopping, store
 from artatlas.errors import UserError
 
-
-
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
