@@ -94,6 +94,7 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
     temporary = path.with_suffix(".tmp")
     try:
+        temporary.unlink(missing_ok=True)
         with temporary.open("wb") as file:
             write(file)
             file.flush()

@@ -145,6 +145,7 @@ def create(
     temporary = path.with_name(f".{path.name}.tmp")  # one fixed name, so that a killed run leaves at most one behind
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # it may be a link, and what that names is not ours
         with h5py.File(temporary, "w", userblock_size=integrity.BLOCK) as h5:
             yield h5
             _check_schema(h5, stage)
@@ -184,6 +185,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".tmp-{path.name}")  # ends like `path`, for libraries that go by the ending
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
         yield temporary
         replace(temporary, path)
     except OSError as error:
