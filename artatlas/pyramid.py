@@ -240,11 +240,12 @@ def _blocks(
 def _known(previous: Path | None, tiling: Tiling, levels: int) -> tuple[dict[str, str], int]:
     """What the blocks of an earlier pyramid show, nothing where it was cut or encoded in another way; and how many more
     levels than it one with `levels` has."""
-    if previous is None or not (previous / KEYS).exists():
-        return {}, 0
-    found = json.loads((previous / KEYS).read_text(encoding="utf-8"))
-    is_alike = found["tiling"] == repr(tiling) and "levels" in found
-    return (found["blocks"], levels - found["levels"]) if is_alike else ({}, 0)
+    try:
+        found = json.loads((previous / KEYS).read_text(encoding="utf-8")) if previous else {}
+        is_alike = found["tiling"] == repr(tiling)
+        return (dict(found["blocks"]), levels - int(found["levels"])) if is_alike else ({}, 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, 0  # there is none, or it is damaged or older: all is drawn anew
 
 
 def _make(block: _Block, is_drawn: bool) -> None:

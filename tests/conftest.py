@@ -6,14 +6,18 @@ import socket
 import subprocess
 import sys
 import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO), str(REPO / "data")]
 os.environ["SOURCE_DATE_EPOCH"] = "1700000000"  # the `created` attribute is then the same in every run
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from artatlas import integrity  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +42,15 @@ def run_script(script, *arguments, cwd=REPO, check=True, timeout=300):
     if check and result.returncode:
         raise AssertionError(f"{script} {arguments} exited {result.returncode}:\n{result.stdout}\n{result.stderr}")
     return result
+
+
+@contextmanager
+def edited(path):
+    """An HDF5 file to be changed, as another program would: it then has no seal, so that nothing says it is damaged."""
+    with h5py.File(path, "r+") as h5:
+        yield h5
+    with path.open("r+b") as file:
+        file.write(bytes(integrity.BLOCK))
 
 
 def peak_bytes(function):

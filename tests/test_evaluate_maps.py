@@ -7,7 +7,7 @@ import re
 import h5py
 import numpy as np
 import pytest
-from conftest import REPO, flags, run_script
+from conftest import REPO, edited, flags, run_script
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -312,7 +312,7 @@ def test_all_works_alike(tmp_path):
     """A22: constant features are no NaN."""
     settings, _, _ = write(tmp_path, 30)
     for name in ("content", "style"):
-        with h5py.File(tmp_path / f"{name}.h5", "r+") as h5:  # as an odd collection would make them
+        with edited(tmp_path / f"{name}.h5") as h5:  # as an odd collection would make them
             h5["embeddings"][:] = 1
     figures = figures_of(settings)
     content = figures["maps"]["content"]
@@ -339,7 +339,7 @@ def test_without_images_works_go_by_their_ids(tmp_path):
 
 def test_images_that_lack_works_name_the_command(tmp_path):
     settings, _, _ = write(tmp_path, 30)
-    with h5py.File(tmp_path / "images.h5", "r+") as h5:
+    with edited(tmp_path / "images.h5") as h5:
         h5["image_ids"][3] = "other"
     with pytest.raises(UserError, match=r"images.h5 lacks 1 work of the maps, for example w003. Run: .*run_all"):
         evaluate_maps.main(settings)

@@ -9,7 +9,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from conftest import REPO, run_script
+from conftest import REPO, edited, run_script
 from PIL import Image
 
 import extract_color
@@ -331,7 +331,7 @@ def test_mistakes_are_told(copied):
     (folder / "bad.jpg").write_bytes(b"no")
     with pytest.raises(UserError, match="1 file named, and none could be decoded"):
         script.main(settings, [str(folder / "bad.jpg")])
-    with h5py.File(settings.outputs / "style.h5", "r+") as h5:
+    with edited(settings.outputs / "style.h5") as h5:
         recipe = h5.attrs["recipe"]
         sha256 = recipe.split('"weights_sha256": "')[1][:64]
         h5.attrs["recipe"] = recipe.replace(sha256, "0" * 64)
@@ -473,7 +473,7 @@ def test_what_cannot_be_updated_is_told(growing, made, tmp_path):
         script.main(settings, update=True)
     assert (settings.outputs / "neighbors.h5").read_bytes() == before
     other = settings_of(made, tmp_path / "o")
-    with h5py.File(other.outputs / "style.h5", "r+") as h5:
+    with edited(other.outputs / "style.h5") as h5:
         h5["embeddings"][3] += 0.5  # as a PCA fitted anew does
     with pytest.raises(UserError, match="style.h5 has other embeddings for works that were there before"):
         script.main(other, update=True)

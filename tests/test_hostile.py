@@ -12,10 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import peak_bytes, run_script
+from conftest import edited, peak_bytes, run_script
 from PIL import Image
 
-from artatlas import config, images, integrity, metadata, placed, store
+from artatlas import config, images, metadata, placed, store
 from artatlas.errors import UserError
 from artatlas.images import Unreadable
 
@@ -229,11 +229,8 @@ def settings(tmp_path):
 
 def edit(settings, change):
     """Changes a file as an attacker would, who leaves no seal behind."""
-    path = settings.outputs / "color.h5"
-    with h5py.File(path, "r+") as h5:
+    with edited(settings.outputs / "color.h5") as h5:
         change(h5)
-    with path.open("r+b") as file:
-        file.write(bytes(integrity.BLOCK))
 
 
 def refusal(settings):

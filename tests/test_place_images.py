@@ -7,7 +7,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from conftest import run_script
+from conftest import edited, run_script
 from PIL import Image
 
 import build_tsne
@@ -227,7 +227,7 @@ def test_mistakes_are_told(copied):
     changed = config.load(None, flags(folder, NETWORK, "parametric_tsne.epochs=7"))
     with pytest.raises(UserError, match=r"epochs: 60, the settings now say 7. Run: python train_parametric_tsne.py"):
         script.main(changed, [folder / "a"])
-    with h5py.File(settings.outputs / "content.h5", "r+") as h5:
+    with edited(settings.outputs / "content.h5") as h5:
         recipe = h5.attrs["recipe"]
         sha256 = recipe.split('"weights_sha256": "')[1][:64]
         h5.attrs["recipe"] = recipe.replace(sha256, "0" * 64)

@@ -5,7 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from conftest import FAST
+from conftest import FAST, edited
 from PIL import Image
 
 import extract_color
@@ -178,14 +178,14 @@ def test_what_cannot_be_trusted_is_not_taken_over(folder, damage):
     path = folder / "outputs" / "images.h5"
     whole = path.read_bytes()
     if damage == "versions":
-        with h5py.File(path, "r+") as h5:
+        with edited(path) as h5:
             h5.attrs["versions"] = h5.attrs["versions"].replace('"pillow": "', '"pillow": "9')
     elif damage == "truncated":
         path.write_bytes(whole[:5000])
     elif damage == "foreign":
         path.write_bytes(b"no HDF5")
     else:
-        with h5py.File(path, "r+") as h5:
+        with edited(path) as h5:
             del h5["pixels"]
             h5["pixels"] = np.zeros((3, 3), np.uint8)
     (folder / "images" / "00.jpg").unlink()
