@@ -250,7 +250,7 @@ def _known(previous: Path | None, tiling: Tiling, levels: int) -> tuple[dict[str
 
 def _make(block: _Block, is_drawn: bool) -> None:
     """Writes a block's tiles and then, where it is drawn, its piece."""
-    if block.piece.exists():
+    if _is_done(block):
         return
     image = block.plan.draw() if is_drawn else None
     for step in range(block.depth):
@@ -276,6 +276,15 @@ def _make(block: _Block, is_drawn: bool) -> None:
         link_or_copy(block.kept / block.piece.name, block.piece)
 
 
+def _is_done(block: _Block) -> bool:
+    """Whether its piece is there, and its tiles are whole: a power loss leaves those of the last seconds empty."""
+    if not block.piece.exists():
+        return False
+    names = (f"{block.level - step}/{col}_{row}" for step in range(block.depth) for col, row in _tiles(block, step))
+    paths = [block.folder / f"{name}.{block.tiling.format}" for name in names]
+    return all(path.stat().st_size for path in paths if path.exists())
+
+
 def _save_piece(block: _Block, image: Image.Image) -> None:
     """`image` is the lowest level of the block, with its margin."""
     step = block.depth - 1
@@ -285,6 +294,8 @@ def _save_piece(block: _Block, image: Image.Image) -> None:
     temporary = block.piece.with_suffix(".tmp")
     with temporary.open("wb") as file:
         np.save(file, np.asarray(core.convert("RGB")), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(block.piece)
 
 

@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 import h5py
 import numpy as np
 
-from artatlas import shards, store
+from artatlas import integrity, shards, store
 
 LIBRARIES = ("artatlas", "numpy", "pillow", "tensorflow", "tensorflow-cpu", "keras")  # that decide the numbers
 DIGESTS = "digests.npz"  # beside kept shards
@@ -46,7 +46,8 @@ def opened(path: Path, stage: str) -> Iterator[h5py.File | None]:
     """An earlier output of `stage`, or None where there is none that this installation can have written."""
     found = None
     try:
-        found = h5py.File(path, "r") if path.is_file() else None
+        is_whole = path.is_file() and not integrity.why_broken(path) and not integrity.why_unsafe(path)
+        found = h5py.File(path, "r") if is_whole else None
         is_ours = found is not None and found.attrs["stage"] == stage and found.attrs["schema_version"] == (
             store.SCHEMA_VERSION
         ) and _libraries(json.loads(found.attrs["versions"])) == _libraries(store.versions())  # fmt: skip

@@ -229,6 +229,7 @@ def create_folder(
             "fingerprint": fingerprint(stage, recipe, inputs), "created": _now(), "versions": versions(),
         }  # fmt: skip
         (temporary / "recipe.json").write_text(json.dumps(attributes, indent=1, sort_keys=True), encoding="utf-8")
+        os.sync()  # many small files: what takes the name is on the disk, power loss or not
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             os.replace(path, old)  # a folder cannot be renamed over a full one; `old` is what a crash here leaves

@@ -60,7 +60,7 @@ def export(thumbnails: Thumbnails, config: Config, folder: Path, previous: Path)
         digest = hashlib.sha256(jpeg).hexdigest()[:20]
         name = f"{side}/{digest[:2]}/{digest[2:]}.jpg"
         path, old = f"{folder}/{name}", f"{previous}/{name}"
-        if os.path.exists(path):
+        if os.path.exists(path) and os.path.getsize(path):  # a power loss leaves files of no bytes
             return name
         temporary = f"{folder}.{get_ident()}"  # beside the folder, so that what a killed run leaves is not published
         if os.path.exists(old):

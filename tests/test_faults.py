@@ -131,6 +131,22 @@ def test_a_stopped_stage_loses_nothing(server, pictures, made, outputs, stage):
         print(f"{stage.name}: {n_stopped} of {3 * N_SEEDS} stopped at work")
 
 
+def test_a_power_loss_leaves_no_empty_files(server, pictures, made, outputs):
+    """What was written in the last seconds and not flushed has no bytes then: pictures and tiles of the page."""
+    viewer = next(stage for stage in STAGES if stage.name == "viewer")
+    shutil.rmtree(outputs / "viewer")
+    n_lost = 0
+    for moment in (0.4, 0.6, 0.8, 0.9):
+        stopped(server, viewer, flags(outputs, pictures), outputs, signal.SIGKILL, moment * made[2]["viewer"])
+        for kind in ("tiles", "pictures"):
+            for path in outputs.glob(f".viewer-shards-*/{kind}/**/*.*"):
+                if path.suffix not in (".json", ".dzi"):
+                    path.write_bytes(b"")
+                    n_lost += 1
+    finish(server, viewer, outputs, pictures, made[1])
+    assert n_lost or not IS_LONG
+
+
 def stopped(server, stage, arguments, outputs, number, moment):
     """Starts a stage and sends it a signal, `moment` seconds after it has begun to work."""
     pid = server.start(stage.script, *arguments)
