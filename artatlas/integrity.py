@@ -110,7 +110,7 @@ def _walk(h5: h5py.File, size: int, packed: bool, read_all: bool) -> str:
             elif reason := _why_unreadable(found, size, packed):
                 return f"{name!r} {reason}"
             elif read_all:
-                found[()]
+                (found.asstr() if h5py.check_string_dtype(found.dtype) else found)[()]
     return ""
 
 
