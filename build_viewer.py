@@ -224,7 +224,10 @@ def main(config: Config) -> tuple[Path, str]:
     with store.create_folder(output, "viewer", recipe, inputs) as folder:
         write_data(folder, config, works, shown, columns, layouts, version)
         write_page(folder, library, config.viewer.heading, version)
-        for name in ("pictures", "tiles"):  # last, because what is moved can no longer be gone on with
+        # Last, because what is moved can no longer be gone on with; pieces say that their tiles are there, so they go
+        # before those do.
+        shards.remove(work / "pieces")
+        for name in ("pictures", "tiles"):
             if (work / name).exists():
                 (work / name).rename(folder / name)
     # With these an addition draws only what it touches. They are large, and no page needs them: so not in its folder.

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from artatlas import config as config_module
 from artatlas import lock, stopping, store
 from artatlas.errors import UserError
 
+_NOT_CLOSED = "Can't decrement id ref count"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -32,7 +34,7 @@ def run(
     Ctrl-C, `kill`, a closed terminal.
     """
     start, listener = time.perf_counter(), stopping.Listener()
-    sys.unraisablehook = _tell_unraisable
+    sys.unraisablehook, sys.excepthook = _tell_unraisable, _tell_exception
     try:
         options = vars(_parser(doc, add_arguments).parse_args())
         config = config_module.load(options.pop("config"), tuple(options.pop("set")))
@@ -67,8 +69,14 @@ def add_update(parser: argparse.ArgumentParser) -> None:
 
 def _tell_unraisable(unraisable: Any) -> None:
     """HDF5 objects that could not be closed on a full disk say so once more each; the error line has told it."""
-    if "Can't decrement id ref count" not in str(unraisable.exc_value):
+    if _NOT_CLOSED not in str(unraisable.exc_value):
         sys.__unraisablehook__(unraisable)
+
+
+def _tell_exception(kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:
+    """Cython, which HDF5's Python side is written in, shows what it then ignores as if it ended the program."""
+    if _NOT_CLOSED not in str(value):
+        sys.__excepthook__(kind, value, traceback)
 
 
 def _parser(doc: str | None, add_arguments: Callable | None) -> argparse.ArgumentParser:
