@@ -226,13 +226,16 @@ def main(config: Config) -> tuple[Path, str]:
         write_page(folder, library, config.viewer.heading, version)
         # Last, because what is moved can no longer be gone on with; pieces say that their tiles are there, so they go
         # before those do.
-        shards.remove(work / "pieces")
+        finished = work / "finished"
+        shards.remove(finished)
+        if (work / "pieces").exists():
+            (work / "pieces").rename(finished)
         for name in ("pictures", "tiles"):
             if (work / name).exists():
                 (work / name).rename(folder / name)
     # With these an addition draws only what it touches. They are large, and no page needs them: so not in its folder.
     for layout in layouts:
-        keep_pieces(work / "pieces" / layout.name, config.outputs / PIECES / layout.name)
+        keep_pieces(finished / layout.name, config.outputs / PIECES / layout.name)
     shards.remove(work)
     n_tiles = sum(
         bits.sum()
