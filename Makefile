@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo view test test-readme faults fuzz lint figures bench clean
+.PHONY: demo view test test-readme test-cluster faults fuzz lint figures bench clean
 
 demo: .venv/installed
 	$(BIN)/python data/paint_collection.py
@@ -26,6 +26,11 @@ faults: .venv/installed-dev
 # Ten thousand nonsensical inputs for every parser: about half an hour.
 fuzz: .venv/installed-dev
 	ARTATLAS_FUZZ_INPUTS=10000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+# The stages on a Ray cluster of several machines, all on this one. Not part of `make test`: Ray alone is 80 MB.
+test-cluster: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,cluster]"
+	$(BIN)/python -m pytest tests/test_cluster.py
 
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .

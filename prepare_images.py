@@ -17,15 +17,15 @@ has changed, all is decoded again.
 
 import argparse
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from artatlas import added_pictures, additions, cli, collection, images, metadata, reuse, shards, store
+from artatlas import added_pictures, additions, cli, cluster, collection, images, metadata, reuse, shards, store
 from artatlas.collection import Earlier, File, Outcome
 from artatlas.config import Config
 from artatlas.errors import UserError
@@ -75,24 +75,39 @@ def pack(found: list[Decoded | Unreadable], network_px: int) -> dict[str, np.nda
     }
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """What fills shards, each a path and its files; yields 1 for every file."""
+
+    config: Config
+    earlier: Earlier
+
+    def __call__(self, jobs: Iterable[tuple[Path, list[File]]]) -> Iterator[int]:
+        jobs = list(jobs)
+        stream = results([file for _, files in jobs for file in files], self.earlier, self.config)
+        for path, files in jobs:  # one stream for all: threads go on while a shard is written
+            found = []
+            for result in islice(stream, len(files)):
+                found.append(result)
+                yield 1
+            shards.save_arrays(path, **pack(found, self.config.images.network_px))
+
+
 def decode_shards(files: list[File], folder: Path, config: Config, retry_skipped: bool) -> tuple[list[Path], int, int]:
     """Fills the shards that are not there yet; returns the paths of all, how many files were decoded for that, and how
     many rows of an earlier run were taken over."""
     slices = shard_slices(len(files), config.images.network_px)
     paths = [folder / f"{rows.start:09d}.npz" for rows in slices]
-    missing = [(path, rows) for path, rows in zip(paths, slices, strict=True) if not path.exists()]
-    wanted = [file for _, rows in missing for file in files[rows]]
+    jobs = [(path, files[rows]) for path, rows in zip(paths, slices, strict=True) if not path.exists()]
+    wanted = [file for _, some in jobs for file in some]
+    at_worker = config.model_copy(update={"machine": cluster.at_worker(config.machine)})
     with reuse.opened(config.outputs / "images.h5", "images") as h5:
-        earlier = Earlier(h5, config, retry_skipped)
+        is_here = config.machine.engine == "local"  # an open file cannot be handed on, and a cluster is quick anyway
+        earlier = Earlier(h5 if is_here else None, config, retry_skipped)
         n_known = sum(earlier.knows(file) for file in wanted)
-        stream = results(wanted, earlier, config)  # one for all shards: threads go on while a shard is written
         with cli.progress(total=len(wanted), desc="decoding") as bar:
-            for path, rows in missing:
-                found = []
-                for result in islice(stream, rows.stop - rows.start):
-                    found.append(result)
-                    bar.update()
-                shards.save_arrays(path, **pack(found, config.images.network_px))
+            for n_done in cluster.run(config.machine, Decoding(at_worker, earlier), jobs):
+                bar.update(n_done)
     return paths, len(wanted) - n_known, n_known
 
 
@@ -258,7 +273,8 @@ def main(
     if n_known:
         summary += f", {n_known:,} files taken over from before"
     threads = cli.count(images.n_threads(config.machine.threads), "thread")
-    return output, f"{summary}, {rate:,.0f} works/s on {threads}" if n_decoded else summary
+    where = cluster.describe(config.machine) or f" on {threads}"
+    return output, f"{summary}, {rate:,.0f} works/s{where}" if n_decoded else summary
 
 
 if __name__ == "__main__":

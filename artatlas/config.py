@@ -278,6 +278,8 @@ class Machine(_Section):
     threads: Count | Literal["auto"]
     batch_size: Count
     keep_vectors_gb: Annotated[float, Field(ge=0)]
+    engine: Literal["local", "ray"]
+    ray_address: Text | None
 
 
 class Config(_Section):

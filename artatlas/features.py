@@ -5,17 +5,17 @@ The vectors of both sources can come from the same forward pass, because each he
 
 from __future__ import annotations
 
+import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from artatlas import cli, reuse, shards, store, vgg, weights
+from artatlas import cli, cluster, reuse, shards, store, vgg, weights
 from artatlas.config import Config, Content, Style
 from artatlas.errors import UserError
 from artatlas.reduce import Pca, fit_pca
@@ -23,7 +23,8 @@ from artatlas.reuse import Earlier
 from artatlas.weights import Weights
 
 SEED = 0  # of the PCA's random start; the result does not depend on it beyond rounding
-NUMBERS = 1024 * 32_896  # of vectors in a shard, and at a time in a PCA: 135 MB, 1,024 of block3_conv1
+BLOCK = 1024  # vectors at a time in a PCA
+NUMBERS = BLOCK * 32_896  # of those, and of a shard, at most: 135 MB, 1,024 vectors of block3_conv1
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,19 @@ class Vectors:
         return len(self.before.embeddings) if self.before else 0
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """One pass over all rows, (B, P) at a time."""
+        """One pass over all rows, (B, P) at a time; B, on which the rounding of sums depends, whatever shards hold."""
+        held: list[np.ndarray] = []
         for path in self.paths:
             shard = shards.load(path)
-            for rows in shards.slices(len(shard), max(1, NUMBERS // shard.shape[1])):
-                yield np.asarray(shard[rows])
+            n_rows, start = min(BLOCK, max(1, NUMBERS // shard.shape[1])), 0
+            while start < len(shard):
+                held.append(shard[start : start + n_rows - sum(map(len, held))])
+                start += len(held[-1])
+                if sum(map(len, held)) == n_rows:
+                    yield np.concatenate(held)
+                    held = []
+        if held:
+            yield np.concatenate(held)
 
 
 def content_heads(content: Content) -> list[vgg.Head]:
@@ -80,11 +89,13 @@ def extract(config: Config, stages: list[str], update: bool = False) -> tuple[di
     Raises UserError where a layer or the weights are not to be had, or images.h5 is not there or out of date.
     """
     networks = {stage: _network(config, stage) for stage in stages}
-    with store.open_output(config, "images") as images, ExitStack() as files:
-        tf = vgg.start_tensorflow(config)
-        precision = vgg.resolve_precision(config.vgg.precision, tf)
+    at_worker = config.model_copy(update={"machine": cluster.at_worker(config.machine, network=True)})
+    with store.open_output(config, "images") as images:
         inputs = {"images": str(images.attrs["fingerprint"])}
         image_ids, digests = store.read_ids(images), reuse.read_digests(images)
+    own, device = cluster.ask(config.machine, _hardware, at_worker, network=True)
+    precision = own
+    with ExitStack() as files:
         found: dict[str, Vectors] = {}
         for stage, network in networks.items():
             before = _read_before(config, stage, network, image_ids) if update else None
@@ -93,8 +104,10 @@ def extract(config: Config, stages: list[str], update: bool = False) -> tuple[di
             else:
                 recipe = {"settings": config.settings(("vgg", stage)), **vgg.provenance(network, precision)}
             output, fingerprint = config.outputs / f"{stage}.h5", store.fingerprint(stage, recipe, inputs)
-            h5 = files.enter_context(reuse.opened(output, stage))
-            earlier = reuse.NOTHING if before else reuse.earlier(h5, output, recipe, fingerprint)
+            earlier = reuse.NOTHING  # on a cluster: what is open here cannot be handed on
+            if config.machine.engine == "local" and not before:
+                h5 = files.enter_context(reuse.opened(output, stage))
+                earlier = reuse.earlier(h5, output, recipe, fingerprint)
             folder = shards.folder_for(output, fingerprint)
             found[stage] = Vectors(
                 stage, image_ids, network.network, recipe, inputs, digests, folder, [], earlier, before
@@ -107,8 +120,16 @@ def extract(config: Config, stages: list[str], update: bool = False) -> tuple[di
             passes.setdefault((network.sha256, found[stage].n_before), []).append(stage)
         speed = _Speed()
         for together in passes.values():
-            _forward(config, images, networks[together[0]], precision, [found[stage] for stage in together], tf, speed)
-    return found, speed.phrase(precision, vgg.device_name(tf))
+            first = found[together[0]].n_before
+            forward = _Forward(at_worker, networks[together[0]], together, precision, own, first)
+            _compute(config, forward, [found[stage] for stage in together], speed)
+    return found, speed.phrase(precision, device) + cluster.describe(config.machine, network=True)
+
+
+def _hardware(config: Config) -> tuple[str, str]:
+    """The precision that vgg.precision stands for in this process, and the name of the device."""
+    tf = vgg.start_tensorflow(config)
+    return vgg.resolve_precision(config.vgg.precision, tf), vgg.device_name(tf)
 
 
 def _read_before(config: Config, stage: str, network: Weights, image_ids: np.ndarray) -> Before:
@@ -154,50 +175,83 @@ class _Speed:
         )
 
 
-def _forward(
-    config: Config, images: h5py.File, network: Weights, precision: str, sources: list[Vectors], tf: Any, speed: _Speed
-) -> None:
-    """One pass over the works whose shards are missing; fills in the paths of `sources`."""
-    heads = {"content": content_heads(config.content), "style": style_heads(config.style)}
-    counts = [len(heads[source.stage]) for source in sources]
-    every_head = [head for source in sources for head in heads[source.stage]]
-    forward = vgg.build(network, every_head, precision, config.images.network_px, tf)
-    batches = vgg.Batches(images["pixels"], config.machine.batch_size)
+class _Forward:
+    """What computes vectors from rows of images.h5. The network is built in the process that first computes."""
 
-    def looked_at(rows: np.ndarray) -> Iterator[list[np.ndarray]]:
-        for batch in batches.read(rows):
-            outputs = iter(forward(batch))
-            speed.works += len(batch)
-            yield [np.hstack([next(outputs) for _ in range(count)]) for count in counts]  # (B, P) per source
+    def __init__(
+        self, config: Config, network: Weights, stages: list[str], precision: str, own: str, first: int
+    ) -> None:
+        """`own` is what vgg.precision stands for, on every machine; `first` the row that a slice counts from."""
+        self._config, self._network, self._stages = config, network, stages
+        self._precision, self._own, self._first = precision, own, first
+        self._built: Any = None
+        self.waited = 0.0  # seconds without input
+
+    def __call__(self, rows: slice | np.ndarray) -> Iterator[list[np.ndarray]]:
+        """Yields (B, P) per stage, for a slice of the rows from `first` on, or for any (M,) ascending."""
+        if isinstance(rows, slice):
+            rows = np.arange(rows.start, rows.stop) + self._first
+        heads = {"content": content_heads(self._config.content), "style": style_heads(self._config.style)}
+        counts = [len(heads[stage]) for stage in self._stages]
+        self._built = self._built or self._build([head for stage in self._stages for head in heads[stage]])
+        with store.open_output(self._config, "images") as images:
+            batches = vgg.Batches(images["pixels"], self._config.machine.batch_size)
+            for batch in batches.read(rows):
+                outputs = iter(self._built(batch))
+                yield [np.hstack([next(outputs) for _ in range(count)]) for count in counts]
+            self.waited += batches.waited
+
+    def _build(self, heads: list[vgg.Head]) -> Callable[[np.ndarray], list[np.ndarray]]:
+        tf = vgg.start_tensorflow(self._config)
+        if (own := vgg.resolve_precision(self._config.vgg.precision, tf)) != self._own:
+            raise UserError(
+                f"vgg.precision: auto is {own} on {platform.node()} ({vgg.device_name(tf)}) and {self._own} on"
+                " another machine of the cluster. Set it to float32, which all compute in."
+            )
+        return vgg.build(self._network, heads, self._precision, self._config.images.network_px, tf)
+
+
+def _completing(forward: _Forward, sources: list[Vectors], speed: _Speed) -> shards.Work:
+    """`forward` only for rows that no earlier run knows."""
 
     def vectors(rows: slice) -> Iterator[list[np.ndarray]]:
-        every = np.arange(rows.start, rows.stop) + n_before
+        every = np.arange(rows.start, rows.stop) + sources[0].n_before
         known = [source.earlier.known(source.digests[every]) for source in sources]  # (B,) rows, -1 for none
         new = np.any([of_source < 0 for of_source in known], axis=0)
         if new.all():
-            yield from looked_at(every)
+            yield from forward(every)
             return
         speed.known += int((~new).sum()) * len(sources)
+        speed.works -= int((~new).sum())
         blocks = [[source.earlier.read(of_source[~new])] for source, of_source in zip(sources, known, strict=True)]
-        for computed in looked_at(every[new]):
-            for of_source, block in zip(blocks, computed, strict=True):
-                of_source.append(block)
+        if new.any():
+            for computed in forward(every[new]):
+                for of_source, block in zip(blocks, computed, strict=True):
+                    of_source.append(block)
         # The rows that were known come first there; each goes back to its place.
         places = np.argsort(np.concatenate([np.flatnonzero(~new), np.flatnonzero(new)]))
         yield [np.concatenate(of_source)[places] for of_source in blocks]
 
-    start = time.perf_counter()
-    folders, n_before = [source.folder for source in sources], sources[0].n_before
-    desc = " and ".join(source.stage for source in sources)
-    rows = shards.ROWS
+    return vectors
+
+
+def _compute(config: Config, forward: _Forward, sources: list[Vectors], speed: _Speed) -> None:
+    """One pass over the works whose shards are missing; fills in the paths of `sources`."""
+    start, rows = time.perf_counter(), shards.ROWS
+    folders, n_works = [source.folder for source in sources], len(sources[0].image_ids) - sources[0].n_before
     if any(source.stage == "style" for source in sources):
         rows = min(rows, max(1, NUMBERS // sum(vgg.gram_length(layer) for layer in config.style.layers)))
         rows -= rows % 64 if rows > 64 else 0  # whole batches, as they are usually asked for
-    computed = shards.compute(folders, len(sources[0].image_ids) - n_before, vectors, desc, rows)
+    speed.works += sum(some.stop - some.start for some in shards.missing(folders, n_works, rows))
+    desc = " and ".join(source.stage for source in sources)
+    work: shards.Work = forward
+    if any(source.earlier.row_of for source in sources):
+        work = _completing(forward, sources, speed)
+    computed = shards.compute(folders, n_works, work, desc, rows, config.machine, network=True)
     for source, paths in zip(sources, computed, strict=True):
         source.paths.extend(paths)
     speed.seconds += time.perf_counter() - start
-    speed.waited += batches.waited
+    speed.waited += forward.waited
 
 
 def write_content(config: Config, vectors: Vectors) -> tuple[Path, str]:

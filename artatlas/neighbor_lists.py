@@ -43,8 +43,10 @@ def search_all(config: Config, works: Works, name: str, index: str) -> Lists:
     settings, space = config.similar, queries.read_space(config, works, name)
     features = space.features
     base = features if len(works.base) == len(features) else features[works.base]
-    searchable = neighbors.prepare(base, settings.hubness, index, settings.seed)
-    rows, distances = neighbors.find(searchable, features, settings.n_neighbors, works.own, desc=name)
+    searchable = neighbors.prepare(base, settings.hubness, index, settings.seed, machine=config.machine)
+    rows, distances = neighbors.find(
+        searchable, features, settings.n_neighbors, works.own, desc=name, machine=config.machine
+    )
     recall = 1.0
     if index != "exact":
         rng = np.random.default_rng(settings.seed)

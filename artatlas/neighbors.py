@@ -7,13 +7,15 @@ exact search is exact: the same on every machine, equal distances in the order o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from artatlas import cli
+from artatlas import cli, cluster
+from artatlas.config import Machine
 
 QUERIES = 4096  # works searched for at a time: what is computed on the way takes some 20 MB
 MEASURED = 256  # works whose candidates are measured at a time: 256 x 29 x 1024 float32 are 30 MB
@@ -47,8 +49,9 @@ class Searchable:
 
 
 def prepare(
-    base: np.ndarray, hubness: str, index: str, seed: int, local_similarity: np.ndarray | None = None
-) -> Searchable:
+    base: np.ndarray, hubness: str, index: str, seed: int, local_similarity: np.ndarray | None = None,
+    machine: Machine | None = None,
+) -> Searchable:  # fmt: skip
     """Makes features (M, D) searchable. `seed` is of the k-means of ivf.
 
     hubness : none, or csls: Conneau et al. 2018, "Word translation without parallel data", 2.3: works are ordered by
@@ -56,6 +59,7 @@ def prepare(
         (hubs: Radovanovic et al. 2010) step back.
     index : exact, hnsw (Malkov & Yashunin 2018), ivf (cells of a k-means)
     local_similarity : of a search made before, to spare computing it again
+    machine : where that is computed, null for here; an index is always made here
     """
     if hubness == "none":
         return Searchable(base, base, None, _index(base, index, seed, inner=False))
@@ -63,24 +67,25 @@ def prepare(
     vectors[:, :-1] = unit_rows(base)
     vectors[:, -1] = 0
     if local_similarity is None:
-        cosines = -_nearest(vectors, vectors, CSLS_NEIGHBORS, np.arange(len(base)), None, inner=True)[1]
+        cosines = -_nearest(vectors, vectors, CSLS_NEIGHBORS, np.arange(len(base)), None, True, "", machine)[1]
         local_similarity = (cosines.sum(axis=1) / max(1, cosines.shape[1])).astype(np.float32)
     vectors[:, -1] = -local_similarity / 2
     return Searchable(base, vectors, local_similarity, _index(vectors, index, seed, inner=True))
 
 
 def find(
-    searchable: Searchable, queries: np.ndarray, k: int, own: np.ndarray | None = None, desc: str = ""
-) -> tuple[np.ndarray, np.ndarray]:
+    searchable: Searchable, queries: np.ndarray, k: int, own: np.ndarray | None = None, desc: str = "",
+    machine: Machine | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The k nearest works of queries (Q, D): rows of the base (Q, k) int64 and Euclidean distances (Q, k) float32.
 
     Nearest first, equals in the order of rows; by CSLS in its order, and distances then need not rise. Fewer than k
     where there are fewer. `own` (Q,) is the row of the base that is the query itself and left out, or -1. `desc`
-    names a bar of progress, "" for none.
+    names a bar of progress, "" for none. `machine` is where an exact search is computed, None for here.
     """
     inner = searchable.local_similarity is not None
     asked = np.hstack([unit_rows(queries), np.ones((len(queries), 1), np.float32)]) if inner else queries
-    rows, costs = _nearest(asked, searchable.vectors, k, own, searchable.index, inner, desc)
+    rows, costs = _nearest(asked, searchable.vectors, k, own, searchable.index, inner, desc, machine)
     if not inner:
         return rows, np.sqrt(costs)
     distances = np.empty(rows.shape, np.float32)
@@ -171,8 +176,9 @@ def _slices(n_rows: int, step: int) -> Iterator[slice]:
 
 
 def _nearest(
-    queries: np.ndarray, vectors: np.ndarray, k: int, own: np.ndarray | None, index: Any, inner: bool, desc: str = ""
-) -> tuple[np.ndarray, np.ndarray]:
+    queries: np.ndarray, vectors: np.ndarray, k: int, own: np.ndarray | None, index: Any, inner: bool, desc: str = "",
+    machine: Machine | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Rows of `vectors` (Q, k) int64 of least cost, and the costs (Q, k) float32: |x - y|^2, or for `inner` -x.y."""
     own = np.full(len(queries), -1) if own is None else own
     k = max(0, min(k, len(vectors) - bool((own >= 0).any())))
@@ -181,13 +187,47 @@ def _nearest(
         return rows, costs
     longest = float(np.einsum("ij,ij->i", vectors, vectors).max())
     blocks = list(_slices(len(queries), QUERIES))
-    for block in cli.progress(blocks, unit="block", desc=desc) if desc else blocks:
-        worst, found = _propose(queries[block], vectors, min(k + 1 + SPARE, len(vectors)), index, inner)
-        for some in _slices(len(found), MEASURED):
-            asked = slice(block.start + some.start, block.start + some.stop)
-            chosen = _settle(queries[asked], vectors, found[some], worst[some], own[asked], k, longest, inner, index)
-            rows[asked], costs[asked] = chosen
+    if index is not None:
+        machine = None  # quick enough, and an index cannot be shared as arrays can
+    threads = cluster.at_worker(machine).threads if machine else None
+    work = _Search(queries, vectors, k, own, longest, index, inner, threads)
+    with cli.progress(total=len(blocks), unit="block", desc=desc) if desc else nullcontext() as bar:
+        for block, some_rows, some_costs in cluster.run(machine, work, blocks):
+            rows[block], costs[block] = some_rows, some_costs
+            if bar is not None:
+                bar.update()
     return rows, costs
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What searches for blocks of queries; yields each with the rows and costs of its nearest."""
+
+    queries: np.ndarray
+    vectors: np.ndarray
+    k: int
+    own: np.ndarray
+    longest: float  # squared length of a vector
+    index: Any
+    inner: bool
+    threads: int | str | None  # of a worker; None or auto leave faiss as it is
+
+    def __call__(self, blocks: Iterable[slice]) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        if isinstance(self.threads, int):
+            set_threads(self.threads)
+        n, k = min(self.k + 1 + SPARE, len(self.vectors)), self.k
+        for block in blocks:
+            queries, own = self.queries[block], self.own[block]
+            worst, found = _propose(queries, self.vectors, n, self.index, self.inner)
+            parts = [
+                _settle(
+                    queries[some], self.vectors, found[some], worst[some], own[some], k, self.longest, self.inner,
+                    self.index,
+                )
+                for some in _slices(len(found), MEASURED)
+            ]  # fmt: skip
+            rows, costs = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            yield block, rows, costs
 
 
 def _propose(

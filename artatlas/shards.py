@@ -8,18 +8,23 @@ picked up.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from artatlas import cli, store
+from artatlas import cli, cluster, store
+from artatlas.config import Machine
 from artatlas.errors import UserError
 
-ROWS = 1024  # rows a shard: a few hundred MB at most, some minutes of VGG on a CPU
+ROWS = 256  # rows a shard: 34 MB of Gram vectors, half a minute of VGG on a CPU; WikiArt's 318 keep 64 workers busy
+
+Work = Callable[[slice], Iterator[list[np.ndarray]]]
 
 
 def folder_for(output: Path, fingerprint: str) -> Path:
@@ -45,31 +50,49 @@ def file_name(rows: slice) -> str:
 
 
 def compute(
-    folders: list[Path], n_rows: int, work: Callable[[slice], Iterator[list[np.ndarray]]], desc: str, rows: int = ROWS
-) -> list[list[Path]]:
+    folders: list[Path], n_rows: int, work: Work, desc: str, rows: int = ROWS, machine: Machine | None = None,
+    network: bool = False,
+) -> list[list[Path]]:  # fmt: skip
     """Computes the shards that are not there yet; returns per folder the path of every shard in order of rows.
 
     `work(rows)` yields, for a slice of rows, lists with a block of results for each folder; joined, the blocks of a
     folder have a row per row of the slice. Shards are written while the next ones are computed, so that up to three are
     in memory: where rows are wide, `rows` of them should be few.
+
+    With `machine` they are computed where that says; on a cluster `work` is pickled. `network` : see `cluster.run`.
     """
+    jobs = [(some, [folder / file_name(some) for folder in folders]) for some in missing(folders, n_rows, rows)]
+    with cli.progress(total=sum(some.stop - some.start for some, _ in jobs), desc=desc) as bar:
+        for n_done in cluster.run(machine, _Saving(work), jobs, network):
+            bar.update(n_done)
+    return [[folder / file_name(some) for some in slices(n_rows, rows)] for folder in folders]
+
+
+def missing(folders: list[Path], n_rows: int, rows: int = ROWS) -> list[slice]:
+    """The shards that `compute` would compute."""
     every = slices(n_rows, rows)
-    paths = [[folder / file_name(some) for some in every] for folder in folders]
-    missing = [i for i in range(len(every)) if not all(of_folder[i].exists() for of_folder in paths)]
-    saved: Future | None = None
-    n_missing = sum(every[i].stop - every[i].start for i in missing)
-    with cli.progress(total=n_missing, desc=desc) as bar, ThreadPoolExecutor(1) as saver:
-        for i in missing:
-            blocks = []
-            for block in work(every[i]):
-                blocks.append(block)
-                bar.update(len(block[0]))
+    return [some for some in every if not all((folder / file_name(some)).exists() for folder in folders)]
+
+
+@dataclass(frozen=True)
+class _Saving:
+    """Computes and writes shards, each a slice of rows and its paths; yields how many rows were done."""
+
+    work: Work
+
+    def __call__(self, jobs: Iterable[tuple[slice, list[Path]]]) -> Iterator[int]:
+        saved: Future | None = None
+        with ThreadPoolExecutor(1) as saver:
+            for rows, paths in jobs:
+                blocks = []
+                for block in self.work(rows):
+                    blocks.append(block)
+                    yield len(block[0])
+                if saved:
+                    saved.result()  # raises what went wrong, and holds no more than one shard back
+                saved = saver.submit(_save_all, paths, blocks)
             if saved:
-                saved.result()  # raises what went wrong, and holds no more than one shard back
-            saved = saver.submit(_save_all, [of_folder[i] for of_folder in paths], blocks)
-        if saved:
-            saved.result()
-    return paths
+                saved.result()
 
 
 def _save_all(paths: list[Path], blocks: list[list[np.ndarray]]) -> None:
@@ -92,7 +115,8 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    temporary = path.with_suffix(".tmp")
+    # Named by who writes it: a worker that was held to be lost may still be writing when the next one does.
+    temporary = path.with_suffix(f".{platform.node()}-{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)
         with temporary.open("wb") as file:

@@ -62,7 +62,7 @@ def test_any_of_the_three_goes_on_where_another_stopped(painted, finished, tmp_p
     settings = load(painted, finished / "images.h5", tmp_path / "outputs", "machine.batch_size=16")
     compute = shards.compute
 
-    def stopping(folders, n_rows, work, desc, rows):
+    def stopping(folders, n_rows, work, *more, **options):
         batches = itertools.count()
 
         def until_the_third(some):
@@ -70,7 +70,7 @@ def test_any_of_the_three_goes_on_where_another_stopped(painted, finished, tmp_p
                 raise KeyboardInterrupt
             return work(some)
 
-        return compute(folders, n_rows, until_the_third, desc, rows)
+        return compute(folders, n_rows, until_the_third, *more, **options)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(shards, "compute", stopping)
@@ -95,7 +95,7 @@ def test_wide_vectors_make_short_shards(painted, finished, tmp_path, monkeypatch
     before = (settings.outputs / "style.h5").read_bytes()
     lengths = []
     compute = shards.compute
-    monkeypatch.setattr(shards, "compute", lambda *args: lengths.append(args[-1]) or compute(*args))
+    monkeypatch.setattr(shards, "compute", lambda *args, **more: lengths.append(args[4]) or compute(*args, **more))
     monkeypatch.setattr(features, "NUMBERS", 32 * vgg.gram_length("block1_conv1"))
     extract_features.main(settings)
     assert lengths == [32] and (settings.outputs / "style.h5").read_bytes() == before
@@ -135,12 +135,12 @@ def test_speed_counts_what_was_computed():
     assert "25% of the time" in features._Speed(100, 20.0, 5.0).phrase("float32", "CPU")
 
 
-def test_the_blocks_of_vectors_are_their_rows(tmp_path, monkeypatch):
+def test_the_blocks_of_vectors_are_their_rows_however_these_lie_in_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "NUMBERS", 256 * 3)
     rows = np.arange(700 * 3, dtype=np.float32).reshape(700, 3)
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for path, part in zip(paths, np.split(rows, [300]), strict=True):
         np.save(path, part)
     vectors = features.Vectors("style", np.arange(700), "vgg16", {}, {}, tmp_path, paths)
-    assert [len(block) for block in vectors.blocks()] == [256, 44, 256, 144]
+    assert [len(block) for block in vectors.blocks()] == [256, 256, 188]
     np.testing.assert_array_equal(np.concatenate(list(vectors.blocks())), rows)
