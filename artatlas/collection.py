@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from artatlas import additions, cli, images, metadata, store
+from artatlas import additions, cli, images, metadata, store, urls
 from artatlas.additions import Additions
 from artatlas.config import SAMPLE, Config, command
 from artatlas.errors import UserError
@@ -51,14 +51,7 @@ def find(config: Config, added: Additions | None = None) -> list[File]:
 
     Raises UserError where a folder is missing, or the collection's own holds no pictures.
     """
-    top = Path(config.paths.images)
-    if not top.is_dir():
-        what = "is not a folder" if top.exists() else "does not exist"
-        raise UserError(f"paths.images: {store.show(top)} {what}. {_remedy(top)}")
-    files = find_below(top, config)
-    if not files:
-        kinds = " ".join(EXTENSIONS).replace(".", "")
-        raise UserError(f"paths.images: {store.show(top)} holds no pictures ({kinds}). {_remedy(top)}")
+    files = _find_at(config) if urls.is_url(config.paths.images) else _find_in(config)
     for each in (added or additions.read(config)).folders:
         if not Path(each.folder).is_dir():
             raise UserError(
@@ -67,6 +60,19 @@ def find(config: Config, added: Additions | None = None) -> list[File]:
             )
         files += find_below(Path(each.folder), config, f"{each.name}/")
     return sorted(files, key=lambda file: file.image_id)
+
+
+def _find_in(config: Config) -> list[File]:
+    """Those of the collection's own folder."""
+    top = Path(config.paths.images)
+    if not top.is_dir():
+        what = "is not a folder" if top.exists() else "does not exist"
+        raise UserError(f"paths.images: {store.show(top)} {what}. {_remedy(top)}")
+    files = find_below(top, config)
+    if not files:
+        kinds = " ".join(EXTENSIONS).replace(".", "")
+        raise UserError(f"paths.images: {store.show(top)} holds no pictures ({kinds}). {_remedy(top)}")
+    return files
 
 
 def find_below(top: Path, config: Config, prefix: str = "") -> list[File]:
@@ -89,6 +95,20 @@ def find_below(top: Path, config: Config, prefix: str = "") -> list[File]:
                 File(_as_text(prefix.rstrip("/")), folder, problem=f"cannot be opened ({error.strerror or error})")
             )
     return sorted(files, key=lambda file: file.image_id)
+
+
+def _find_at(config: Config) -> list[File]:
+    """The same behind a URL. `mtime_ns` is what the store tells of an object's state, as a number."""
+    url = config.paths.images
+    files = [
+        File(found.name, found.url, found.bytes, found.state, images.refusal_of_size(found.bytes, config.images))
+        for found in urls.find(url, "paths.images")
+        if found.name.lower().endswith(EXTENSIONS) and not any(part[:1] == "." for part in found.name.split("/"))
+    ]
+    if not files:
+        kinds = " ".join(EXTENSIONS).replace(".", "")
+        raise UserError(f"paths.images: {url} holds no pictures ({kinds}). Set it to where your pictures are.")
+    return files
 
 
 def _sort_out(
@@ -197,7 +217,10 @@ class Earlier:
     def knows(self, file: File) -> bool:
         """Whether it has the size and the time of before, as `why_changed` judges."""
         size, mtime_ns, sha256, _ = self._known.get(file.image_id, (-1, -1, "", ""))
-        return not file.problem and bool(sha256) and (file.bytes, file.mtime_ns) == (size, mtime_ns)
+        return (
+            not file.problem and bool(sha256) and file.mtime_ns != -1
+            and (file.bytes, file.mtime_ns) == (size, mtime_ns)
+        )  # fmt: skip
 
     def read(self, file: File) -> Decoded | Unreadable | None:
         """What became of a file that it `knows`, or None where what is stored is damaged."""
@@ -242,9 +265,11 @@ def known_files(h5: h5py.File) -> dict[str, tuple[int, int, str, str]]:
 def _same(file: File, size: int, mtime_ns: int, sha256: str, reason: str) -> bool:
     if file.problem:
         return file.problem == reason
-    if sha256 and (file.bytes, file.mtime_ns) == (size, mtime_ns):
+    if sha256 and file.mtime_ns != -1 and (file.bytes, file.mtime_ns) == (size, mtime_ns):
         return True
     try:
+        if urls.is_url(file.path):
+            return hashlib.sha256(urls.read(file.path)).hexdigest() == sha256
         with Path(file.path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
     except OSError:

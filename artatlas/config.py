@@ -44,6 +44,16 @@ class Paths(_Section):
     metadata: Text | None
     outputs: Text
 
+    @field_validator("outputs")
+    @classmethod
+    def _is_folder(cls, outputs: str) -> str:
+        if "://" in outputs:
+            raise ValueError(
+                "cannot be a URL: stages seek in their files and rename them, which object stores cannot. Set it to a"
+                " folder, for a cluster one that all machines share, and copy finished files (docs/SCALING.md)"
+            )
+        return outputs
+
 
 class Images(_Section):
     network_px: Annotated[int, Field(ge=32, le=2048)]
@@ -432,7 +442,7 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
     paths = values.get("paths")
     if isinstance(paths, dict):
         for key, value in paths.items():
-            if isinstance(value, str) and value:
+            if isinstance(value, str) and value and "://" not in value:
                 paths[key] = _absolute(folder, value)
     for section, key, words in (
         ("vgg", "weights", ("imagenet", "random")),

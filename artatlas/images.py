@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from artatlas import cli, srgb
+from artatlas import cli, srgb, urls
 from artatlas.config import Images
 from artatlas.errors import UserError
 
@@ -120,15 +120,19 @@ def refusal(info: os.stat_result, settings: Images) -> str:
         return "is a folder"
     if not stat.S_ISREG(info.st_mode):
         return "is not a file but a pipe, socket or device"
-    if info.st_size == 0:
+    return refusal_of_size(info.st_size, settings)
+
+
+def refusal_of_size(n_bytes: int, settings: Images) -> str:
+    if n_bytes == 0:
         return "is empty (0 bytes)"
-    if info.st_size > settings.max_megapixels * 1e6 * BYTES_PER_PIXEL + (1 << 20):
-        return f"has {info.st_size:,} bytes, more than images.max_megapixels: {settings.max_megapixels:g} can take"
+    if n_bytes > settings.max_megapixels * 1e6 * BYTES_PER_PIXEL + (1 << 20):
+        return f"has {n_bytes:,} bytes, more than images.max_megapixels: {settings.max_megapixels:g} can take"
     return ""
 
 
 def decode(source: str | Path | bytes, settings: Images) -> Decoded:
-    """Decodes one picture, a path or the bytes of a file; its bytes are read once, for hash and picture.
+    """Decodes one picture, a path, a URL or the bytes of a file; its bytes are read once, for hash and picture.
 
     The first frame of animations and the first page of TIFFs; EXIF orientation applied; transparency over white;
     an embedded colour profile converted to sRGB; 16 bits scaled to 8. TIFFs of 32-bit numbers have no fixed range:
@@ -141,6 +145,10 @@ def decode(source: str | Path | bytes, settings: Images) -> Decoded:
     if isinstance(source, bytes):
         return _decode(source, settings)
     try:
+        if isinstance(source, str) and urls.is_url(source):
+            data = urls.read(source)
+            with _file_bytes.take(len(data)):
+                return _decode(data, settings)
         info = Path(source).stat()
         if reason := refusal(info, settings):
             raise Unreadable(reason)

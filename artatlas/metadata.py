@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artatlas import additions, cli, store
+from artatlas import additions, cli, store, urls
 from artatlas.additions import Additions
 from artatlas.config import SAMPLE, Config, command
 from artatlas.errors import UserError
@@ -190,6 +190,8 @@ def _stem(image_id: str) -> str:
 def _bytes(config: Config, file: str) -> bytes:
     path = Path(file)
     try:
+        if urls.is_url(file):
+            return urls.read(file, "paths.metadata")
         if path.exists() and not path.is_file():  # a device may have no end
             raise OSError(None, "it is no file")
         return path.read_bytes()
@@ -199,8 +201,9 @@ def _bytes(config: Config, file: str) -> bytes:
         key = "paths.metadata"
         if file != config.paths.metadata:
             key, remedy = "--add-metadata", "Name a CSV file, or put it back."
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise UserError(f"{key}: {store.show(path)} {reason}. {remedy}") from None
+        missing = isinstance(error, FileNotFoundError)
+        reason = "does not exist" if missing else f"cannot be read ({error.strerror or error})"
+        raise UserError(f"{key}: {store.show(file)} {reason}. {remedy}") from None
 
 
 def _text(data: bytes, shown: str) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from artatlas import __version__, integrity
+from artatlas import __version__, integrity, urls
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.reduce import Pca
@@ -437,7 +437,11 @@ def _plain(value: Any) -> str:
 
 
 def show(path: Path | str) -> str:
-    """A path as the user would type it: relative to the working folder where it lies below it, with forward slashes."""
+    """A path as the user would type it: relative to the working folder where it lies below it, with forward slashes.
+
+    A URL stays as it is."""
+    if urls.is_url(str(path)):
+        return str(path)
     path = Path(path)
     try:
         return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
