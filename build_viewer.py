@@ -17,7 +17,6 @@ Cost    1,231 works on 4 maps: 11 s of processors, 0.3 GB; where little has chan
 import hashlib
 import html
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -26,7 +25,7 @@ import h5py
 import numpy as np
 from PIL import ImageColor
 
-from artatlas import cli, exhibits, findings, mosaic, npm, originals, shards, sidecars, store
+from artatlas import cli, cluster, exhibits, findings, mosaic, npm, originals, shards, sidecars, store
 from artatlas import thumbnails as thumbs
 from artatlas.config import Config
 from artatlas.errors import UserError
@@ -117,7 +116,7 @@ def build_tiles(
     if is_drawn.any():
         shapes = [[tuple(shape) for shape in each[by_row].tolist()] for each in fitted]
         thumbs.decode(thumbnails, (cells, dots), shapes, is_drawn, threads)
-    with ThreadPoolExecutor(threads) as pool:
+    with cluster.executor(config.machine) as pool:
         for layout in layouts:
             layout.pyramid.build(pool)
             (work / "tiles" / f"{layout.name}.dzi").write_text(dzi(layout.size, tiling), encoding="utf-8")

@@ -23,7 +23,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -45,6 +45,13 @@ def at_worker(machine: Machine, network: bool = False) -> Machine:
     if machine.engine == "local":
         return machine
     return machine.model_copy(update={"engine": "local", "threads": _needs(_connected(machine), machine, network)[0]})
+
+
+def one_core(machine: Machine) -> Machine:
+    """For work that threads do not help: on a cluster its workers take a core each, unless the settings say more."""
+    if machine.engine == "local" or machine.threads != "auto":
+        return machine
+    return machine.model_copy(update={"threads": 1})
 
 
 def run(machine: Machine | None, work: Work, jobs: Sequence[Any], network: bool = False) -> Iterator[Any]:
@@ -212,8 +219,15 @@ def _give_up_at_last(lost: Counter[int], failed_starts: int, error: Exception) -
         ) from error
 
 
-class Pool(Executor):
-    """The workers as an executor of the standard library, for functions of a module; only `map` is there."""
+def executor(machine: Machine) -> Executor:
+    """For calls of functions that need one core: threads of this machine, or the workers of a cluster."""
+    if machine.engine == "local":
+        return ThreadPoolExecutor(n_threads(machine.threads))
+    return _Calls(one_core(machine))
+
+
+class _Calls(Executor):
+    """The workers as an executor of the standard library; only `map` is there."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,17 @@ def test_three_machines_give_the_bytes_of_one(address, pictures, local, tmp_path
         assert (tmp_path / name).read_bytes() == (local / name).read_bytes(), name
     assert all("by 3 workers of 1 core" in line for line in told[:3])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(OUTPUTS)  # no shards, nothing half-written
+
+
+def test_the_page_is_drawn_by_workers_into_the_same_files(address, painted, outputs, finished):
+    shutil.rmtree(outputs / "viewer")  # else all tiles are links to those
+    on_cluster = flags(painted, outputs, "machine.engine=ray", f"machine.ray_address={address}")
+    run_script("build_viewer.py", *on_cluster)
+    made, expected = (
+        {path.relative_to(folder): path.read_bytes() for path in (folder / "viewer").rglob("*") if path.is_file()}
+        for folder in (outputs, finished)
+    )
+    assert made == expected and sum("tiles" in path.parts for path in made) > 50
 
 
 def worker_processes():
