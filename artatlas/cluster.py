@@ -19,6 +19,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from collections import Counter, deque
@@ -256,15 +257,23 @@ def _connected(machine: Machine) -> Any:
     address = machine.ray_address
     here: dict[str, Any] = {"num_cpus": n_threads("auto"), "include_dashboard": False} if address is None else {}
     try:
+        if address not in (None, "auto"):
+            _knock(address)
         with _own_signals():
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = cli.printable(str(error).strip().splitlines()[0])
         raise UserError(
-            f"machine.ray_address: {address}: no cluster answers ({reason}). Start one with ray start --head, name its"
-            " host:port, or set it to null."
+            f"machine.ray_address: {address or 'null'}: no cluster is to be had ({reason}). Start one with ray start"
+            " --head and name its host:port, or set it to null."
         ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError where nobody listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @contextmanager

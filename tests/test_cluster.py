@@ -46,6 +46,13 @@ def test_without_ray_the_remedy_is_named(monkeypatch):
         list(cluster.run(machine(), list, [1]))
 
 
+@pytest.mark.parametrize("nowhere", ["127.0.0.1:1", "no port"])
+def test_an_address_where_nobody_answers_is_told_at_once(nowhere):
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match=f"machine.ray_address: {nowhere}: no cluster is to be had"):
+        list(cluster.run(machine(ray_address=nowhere), list, [1]))
+
+
 @pytest.fixture(scope="session")
 def address():
     """A head and two more machines of one core each."""
@@ -136,6 +143,7 @@ def joined(address, monkeypatch):
     """This process as a driver on the cluster."""
     import ray
 
+    monkeypatch.setattr(cluster, "_knock", lambda address: None)  # tests may only speak to 127.0.0.1, Ray has another
     yield machine(ray_address=address)
     ray.shutdown()
     cluster._fleet.cache_clear()
@@ -196,12 +204,13 @@ def test_too_many_cores_are_refused(joined):
         list(cluster.run(joined.model_copy(update={"threads": 64}), list, [1]))
 
 
-def test_a_machine_that_leaves_takes_only_its_jobs_and_one_that_joins_gets_some(tmp_path):
+def test_a_machine_that_leaves_takes_only_its_jobs_and_one_that_joins_gets_some(tmp_path, monkeypatch):
     """The whole machine dies, raylet and all, while all others are busy: Ray itself would let its job wait for ever."""
     pytest.importorskip("ray")
     import ray
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setattr(cluster, "_knock", lambda address: None)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     leaving = made.add_node(num_cpus=1)
 
