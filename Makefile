@@ -12,8 +12,9 @@ demo: .venv/installed
 view: .venv/installed
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory outputs/demo/viewer 8000
 
+# Files of tests side by side, each as a whole, because its tests share what takes long to make.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Does what the README says, line by line, in a clean copy of what is committed: installs, and runs the demo.
 test-readme: .venv/installed-dev
