@@ -192,7 +192,7 @@ def _bytes(config: Config, file: str) -> bytes:
     try:
         if urls.is_url(file):
             return urls.read(file, "paths.metadata")
-        if path.exists() and not path.is_file():  # a device may have no end
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device may have no end
             raise OSError(None, "it is no file")
         return path.read_bytes()
     except OSError as error:

@@ -523,6 +523,8 @@ def _check_dataset(dataset: h5py.Dataset, shape: tuple, kind: str, lengths: dict
     expected = np.dtype(kind) if kind != "O" else np.dtype(object)
     if dataset.dtype != expected and not (kind == "f" and dataset.dtype.kind == "f"):
         raise ValueError(f"{name} is {dataset.dtype}, the schema says {expected}")
+    if kind == "O" and name != "/thumbnails" and h5py.check_string_dtype(dataset.dtype) is None:
+        raise ValueError(f"{name} is no text")
     if len(dataset.shape) != len(shape):
         raise ValueError(f"{name} has shape {dataset.shape}, the schema says {shape}")
     for length, symbol in zip(dataset.shape, shape, strict=True):

@@ -255,6 +255,13 @@ def linked(name, link):
     return change
 
 
+def numbers_for_ids(h5):
+    del h5["image_ids"]
+    ids = h5.create_dataset("image_ids", (3,), h5py.vlen_dtype(np.uint8))
+    for row in range(3):
+        ids[row] = np.zeros(2, np.uint8)
+
+
 def virtual(h5):
     layout = h5py.VirtualLayout((3, 2), np.float32)
     layout[:] = h5py.VirtualSource("/etc/hostname", "x", (3, 2))
@@ -276,6 +283,7 @@ def virtual(h5):
     (replaced("embeddings", data=np.zeros((4, 2), np.float32)), "is not whole"),
     (replaced("embeddings", data=np.zeros((3, 2), np.float64)), "is not whole"),
     (replaced("embeddings", data=h5py.Empty("f4")), "is empty"),
+    (numbers_for_ids, "is no text"),
     (replaced("image_ids", data=np.array([b"\xff", b"a", b"b"], object), dtype=h5py.string_dtype()), "cannot read it"),
     (lambda h5: h5.attrs.__setitem__("recipe", "[" * 100_000), "was not written by artatlas"),
     (lambda h5: h5.attrs.__setitem__("recipe", np.zeros(5)), "was not written by artatlas"),
@@ -284,7 +292,7 @@ def virtual(h5):
     (lambda h5: h5.attrs.__setitem__("inputs", "3"), "was not written by artatlas"),
     (lambda h5: h5.attrs.__setitem__("stage", np.zeros(3)), "was not written by artatlas"),
     (lambda h5: h5.attrs.__setitem__("stage", "tsne"), "is not "),
-], ids=range(21))  # fmt: skip
+], ids=range(22))  # fmt: skip
 def test_hdf5_files_that_are_not_what_they_say(settings, change, told):
     with store.open_output(settings, "color") as h5:  # the control
         assert len(h5["embeddings"][:]) == 3
