@@ -223,7 +223,7 @@ def write_npz(path, **arrays):
         ("a.csv", "filename,title\na.jpg,b\n", "not plain what is meant"),
         ("a.csv", b"\xff\x00\xff", "not readable as CSV"),
         ("a.npz", b"PK\x03\x04 cut off", "is not read"),
-        ("a.h5", b"\x89HDF\r\n", "not readable as HDF5"),
+        ("a.h5", b"\x89HDF\r\n", "HDF5 cannot read it"),
         ("a.parquet", b"PAR1", "not readable as Parquet"),
         ("a.pkl", b"\x80\x04.", "of no kind that is known"),
     ],

@@ -20,7 +20,7 @@ from conftest import REPO
 from PIL import Image
 
 from artatlas import lock
-from artatlas.stages import STAGES
+from artatlas.stages import BY_NAME, STAGES
 
 N_SEEDS = int(os.environ.get("ARTATLAS_FAULT_SEEDS", "1"))
 IS_LONG = N_SEEDS > 1
@@ -186,7 +186,7 @@ def test_a_full_disk_is_told_and_loses_nothing(server, pictures, made, outputs, 
 def test_a_lost_or_damaged_input_is_named(server, pictures, made, outputs, stage):
     """Truncated, one bit flipped anywhere, emptied, of another stage, gone: an error that says what to run."""
     before = made[1]
-    inputs = [f"{name}.h5" for name in stage.reads if name != "parametric_tsne"]
+    inputs = [BY_NAME[name].output for name in stage.reads if name != "parametric_tsne"]
     for seed in range(N_SEEDS):
         draw = random.Random(f"{stage.name} {seed}")
         if not inputs:

@@ -9,7 +9,7 @@ from conftest import FAST, flags, run_script
 import extract_content
 import extract_features
 import extract_style
-from artatlas import config, features, shards, vgg
+from artatlas import config, features, reuse, shards, vgg
 from artatlas.errors import UserError
 
 
@@ -130,9 +130,10 @@ def test_run_all_looks_at_every_work_once(painted, outputs):
 
 
 def test_speed_counts_what_was_computed():
-    assert "all there" in features._Speed().phrase("float32", "CPU")
-    assert features._Speed(100, 20.0, 5.0).phrase("float32", "CPU").startswith("at 5.0 works/s")
-    assert "25% of the time" in features._Speed(100, 20.0, 5.0).phrase("float32", "CPU")
+    assert features._Speed().phrase("float32", "CPU") == "nothing left for the network (float32, CPU)"
+    computed = features._Speed(works=100, seconds=20.0, waited=5.0).phrase("float32", "CPU")
+    assert computed.startswith("at 5.0 works/s") and "25% of the time" in computed
+    assert features._Speed(100, 7, 20.0, 5.0).phrase("float32", "CPU").startswith("7 rows of an earlier run")
 
 
 def test_the_blocks_of_vectors_are_their_rows_however_these_lie_in_shards(tmp_path, monkeypatch):
@@ -141,6 +142,7 @@ def test_the_blocks_of_vectors_are_their_rows_however_these_lie_in_shards(tmp_pa
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for path, part in zip(paths, np.split(rows, [300]), strict=True):
         np.save(path, part)
-    vectors = features.Vectors("style", np.arange(700), "vgg16", {}, {}, tmp_path, paths)
+    digests = np.full(700, "", object)
+    vectors = features.Vectors("style", np.arange(700), "vgg16", {}, {}, digests, tmp_path, paths, reuse.NOTHING)
     assert [len(block) for block in vectors.blocks()] == [256, 256, 188]
     np.testing.assert_array_equal(np.concatenate(list(vectors.blocks())), rows)

@@ -52,7 +52,7 @@ def test_a_second_run_does_nothing_and_quickly(painted, outputs):
     "setting, remade",
     [
         ("grid.aspect_ratio=2", {"tsne_to_grid.py", "render_grid.py", "evaluate_maps.py", "build_viewer.py"}),
-        ("evaluate.n_neighbors=5", {"evaluate_maps.py"}),
+        ("evaluate.n_neighbors=5", {"evaluate_maps.py", "build_viewer.py"}),
         ("render.tile_px=48", {"render_grid.py"}),
         ("machine.batch_size=8", set()),
         ("tsne.seed=7", {"build_tsne.py", "train_parametric_tsne.py", "tsne_to_grid.py", "render_grid.py",

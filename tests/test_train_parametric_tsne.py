@@ -82,7 +82,9 @@ def write_images(settings, ids, duplicate_of, **metadata):
     with store.create(settings.outputs / "images.h5", "images", recipe, {}) as h5:
         store.write_ids(h5, ids)
         h5["pixels"] = np.zeros((len(ids), 4, 4, 3), np.uint8)
-        h5.create_dataset("thumbnails", (len(ids),), h5py.vlen_dtype(np.uint8))
+        thumbnails = h5.create_dataset("thumbnails", (len(ids),), h5py.vlen_dtype(np.uint8))
+        for row in range(len(ids)):
+            thumbnails[row] = np.zeros(1, np.uint8)
         for name in ("width", "height"):
             h5[name] = np.ones(len(ids), np.int32)
         for name, values in (("duplicate_of", duplicate_of), ("skipped/image_ids", []), ("skipped/reason", [])):

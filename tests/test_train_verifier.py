@@ -12,7 +12,7 @@ import time
 import h5py
 import numpy as np
 import pytest
-from conftest import REPO, flags, run_script
+from conftest import REPO, edited, flags, run_script
 from PIL import Image
 
 from artatlas import (
@@ -181,7 +181,7 @@ def test_of_works_that_are_one_picture_one_takes_part(painted, finished, tmp_pat
     for name in ("images.h5", "content.h5", "style.h5", "color.h5", "variants.h5"):
         shutil.copy(finished / name, tmp_path / name)
     settings = config.load(None, tuple(flags(painted, tmp_path, *QUICK)[1::2]))
-    with h5py.File(tmp_path / "variants.h5", "r+") as h5:
+    with edited(tmp_path / "variants.h5") as h5:
         ids, group = h5["image_ids"].asstr()[:], np.arange(len(h5["group"]))
         group[[9, 20, 63]] = 2  # works of four painters
         h5["group"][:] = group
