@@ -1,7 +1,7 @@
 """Open Clip Art as a collection: illustrations in the public domain by hundreds of artists, from Debian's packages.
 
-Reads   openclipart-png and openclipart-svg 0.18, from a mirror of Debian, from `apt-get download` where the mirror does
-        not answer, or from files that are there already (--debs); each against its SHA-256
+Reads   openclipart-png and openclipart-svg 0.18, from `apt-get download` where there is one, from a mirror of Debian
+        (--mirror; www.debian.org/mirror/list), or from files that are there already (--debs); each against its SHA-256
 Writes  FOLDER/images/..., the PNGs, and FOLDER/metadata.csv: filename, artist, title, category, keywords, which are in
         the SVG of the same name. Nothing else is unpacked
 Run     python data/get_openclipart.py [FOLDER] [--mirror URL | --debs FILE FILE]
@@ -35,13 +35,10 @@ from xml.parsers import expat
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from artatlas import cli, debian, download, store
+from artatlas import cli, config, debian, download, store
 from artatlas.errors import UserError
 
-FOLDER = Path(__file__).resolve().parent / "openclipart"
-MIRROR = (
-    "http://deb.debian.org/debian"  # what a mirror dropped, snapshot.debian.org/archive/debian/20250520T000000Z has
-)
+FOLDER = config.SAMPLE.parent / "openclipart"  # below the working folder where the package is installed
 POOL = "pool/main/o/openclipart"
 PACKAGES = {  # file -> SHA-256, as in Debian's signed Packages file
     "openclipart-png_0.18+dfsg-19_all.deb": "f07f1545a2970c2cf3fa339bc2405da1a95cf2b1827bfa05bf73eb1c20291c02",
@@ -206,7 +203,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def obtain(folder: Path, mirror: str, debs: list[Path]) -> list[Path]:
+def obtain(folder: Path, mirror: str | None, debs: list[Path]) -> list[Path]:
     """The packages' files, each of the right hash: the given ones, those in `folder` or what is downloaded there."""
     given = {sha256(path): path for path in debs}
     paths = []
@@ -218,30 +215,34 @@ def obtain(folder: Path, mirror: str, debs: list[Path]) -> list[Path]:
         if debs:
             path = given[expected]
         elif not path.is_file() or sha256(path) != expected:
-            get_package(f"{mirror.rstrip('/')}/{POOL}/{name}", path, expected)
+            get_package(mirror and f"{mirror.rstrip('/')}/{POOL}/{name}", path, expected)
         paths.append(path)
     return paths
 
 
-def get_package(url: str, path: Path, expected: str) -> None:
-    """From the mirror, or else from whatever mirror this machine's apt-get knows."""
-    try:
-        download.fetch(
-            url, path, expected, "sha256", "name it with --debs", "name another folder: get_openclipart.py FOLDER"
-        )
-    except download.Unavailable as reason:
-        package = path.name.partition("_")[0]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if apt := shutil.which("apt-get"):
-            subprocess.run([apt, "download", package], cwd=path.parent, capture_output=True, check=False)
-        for arrived in path.parent.glob(f"{package}_*.deb"):
-            if sha256(arrived) == expected:
-                os.replace(arrived, path)
-                return
-        raise UserError(
-            f"{url}: {reason}. Name another mirror of Debian with --mirror, or download {path.name} and"
-            " openclipart-svg elsewhere and name both with --debs."
-        ) from None
+def get_package(url: str | None, path: Path, expected: str) -> None:
+    """From a mirror where one is named, or else from whatever mirror this machine's apt-get knows."""
+    shown, why = path.name, "apt-get is not here or does not have it"
+    if url:
+        try:
+            download.fetch(
+                url, path, expected, "sha256", "name it with --debs", "name another folder: get_openclipart.py FOLDER"
+            )
+            return
+        except download.Unavailable as reason:
+            shown, why = url, str(reason)
+    package = path.name.partition("_")[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if apt := shutil.which("apt-get"):
+        subprocess.run([apt, "download", package], cwd=path.parent, capture_output=True, check=False)
+    for arrived in path.parent.glob(f"{package}_*.deb"):
+        if sha256(arrived) == expected:
+            os.replace(arrived, path)
+            return
+    raise UserError(
+        f"{shown}: {why}. Name a mirror of Debian with --mirror, or download {path.name} and openclipart-svg"
+        " elsewhere and name both with --debs."
+    )
 
 
 def is_there(folder: Path) -> bool:
@@ -253,7 +254,7 @@ def is_there(folder: Path) -> bool:
         return False
 
 
-def get(folder: Path, mirror: str, debs: list[Path]) -> str:
+def get(folder: Path, mirror: str | None, debs: list[Path]) -> str:
     """Fills `folder`; returns what to say."""
     packages, table = folder / ".packages", folder / "metadata.csv"
     where = "" if folder == FOLDER else f" --set paths.images={folder / 'images'} --set paths.metadata={table}"
@@ -274,7 +275,7 @@ def get(folder: Path, mirror: str, debs: list[Path]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="(default: data/openclipart)")
-    parser.add_argument("--mirror", default=MIRROR, metavar="URL", help=f"of Debian (default: {MIRROR})")
+    parser.add_argument("--mirror", metavar="URL", help="of Debian (default: the one that apt-get knows)")
     parser.add_argument("--debs", type=Path, nargs="+", default=[], metavar="FILE", help="both packages, if at hand")
     arguments = parser.parse_args()
     try:
