@@ -28,7 +28,7 @@ import extract_features
 import place_images
 import prepare_images
 import train_parametric_tsne
-from artatlas import config, metrics, neighbors, parametric, placed, placement, sources, store
+from artatlas import config, joining, metrics, neighbors, parametric, placed, placement, sources, store
 
 SIDE = 300  # pixels of what is made here
 N_EACH = 40
@@ -174,7 +174,7 @@ def strangeness(settings, works, strangers):
     on_map = distance_ratio(known, np.hstack([scalers[name].transform(raw[name]) for name in weights]))
     whole, unit = sources.read_features(settings, ids, weights, "mean_square")
     joined = distance_ratio(whole, np.hstack([unit[name].transform(raw[name]) for name in weights]))
-    by_source = place_images.novelty(settings, ids, raw)[1]
+    by_source = joining.novelty(settings, ids, raw)[1]
     return kinds, dict(zip(SCORES, (*on_map, *joined, by_source), strict=True))
 
 
@@ -194,7 +194,7 @@ def seconds_for(n_works, settings):
     atlas = placement.prepare(features, drawn, 30, 42)
     near = placement.neighborhood(atlas, new)
     found = placement.gather(near, atlas.bandwidth)
-    own, _ = place_images.novelty(settings, ids, raw)
+    own, _ = joining.novelty(settings, ids, raw)
     calibration = placement.calibrate(*placement.rehearse(atlas, features, atlas.sample), own, 0.05)
     calibration.certainty_of(placement.agreement(near, found, atlas.bandwidth))
     return time.perf_counter() - start
