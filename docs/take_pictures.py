@@ -1,7 +1,8 @@
 """Takes the README's picture of the page, from what `make demo` built, in headless Chromium.
 
-Run     python docs/take_pictures.py [--viewer outputs/demo/viewer]         needs the extra `dev` and Chromium
-Writes  docs/images/viewer.jpg
+Run     python docs/take_pictures.py [--viewer outputs/demo/viewer] [--output docs/images]
+        needs the extra `dev` and Chromium; tests/test_viewer_page.py runs it too
+Writes  viewer.jpg into docs/images
 """
 
 import argparse
@@ -22,9 +23,9 @@ def ready(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
-def save(page: Page, name: str) -> None:
+def save(page: Page, path: Path) -> None:
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.save(REPO / "docs" / "images" / name, quality=82, optimize=True, progressive=True)
+    picture.save(path, quality=82, optimize=True, progressive=True)
 
 
 def open_work(page: Page, number: int) -> None:
@@ -39,7 +40,9 @@ def open_work(page: Page, number: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--viewer", type=Path, default=REPO / "outputs" / "demo" / "viewer")
-    address = (parser.parse_args().viewer.resolve() / "index.html").as_uri()
+    parser.add_argument("--output", type=Path, default=REPO / "docs" / "images")
+    options = parser.parse_args()
+    address = (options.viewer.resolve() / "index.html").as_uri()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 760})
@@ -52,7 +55,7 @@ def main() -> None:
             }
         }""", ARTIST)  # fmt: skip
         open_work(page, number)
-        save(page, "viewer.jpg")
+        save(page, options.output / "viewer.jpg")
         browser.close()
 
 

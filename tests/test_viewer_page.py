@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 import pytest
+from conftest import REPO, run_script
 from PIL import Image
 from test_build_viewer import HOSTILE, add_findings, collection, color, group_of, kept, sidecar, unpacked, works_of
 
@@ -760,3 +761,13 @@ def test_the_demo_opens_on_a_phone_and_nothing_comes_from_elsewhere(visit, serve
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     assert page.locator("#panel .near").count() == page.locator("#panel .near .group").count() == 4
     assert page.locator("#panel .trust li").count() == 3
+
+
+def test_the_picture_of_the_readme_can_be_taken(finished, tmp_path):
+    run_script("docs/take_pictures.py", "--viewer", finished / "viewer", "--output", tmp_path)
+    with Image.open(tmp_path / "viewer.jpg") as new, Image.open(REPO / "docs" / "images" / "viewer.jpg") as shown:
+        assert new.size == shown.size == (1280, 760)
+        pixels = np.asarray(new, int)
+    wall, panel = pixels[130:, 20:900], pixels[130:, 960:]
+    assert wall.mean() < panel.mean() - 20  # works on a dark wall, one of them open in a light panel
+    assert wall.reshape(-1, 3).std(axis=0).min() > 20 < panel.reshape(-1, 3).std(axis=0).min()  # both show pictures
