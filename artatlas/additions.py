@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artatlas import store
+from artatlas import store, urls
 from artatlas.config import Config
 from artatlas.errors import UserError
 
@@ -72,16 +72,16 @@ def with_folder(config: Config, folder: Path, metadata: Path | None, image_ids: 
     Raises UserError where the folder cannot be added, or holds what is added already.
     """
     before = read(config)
-    own = Path(config.paths.images).resolve()
+    own = None if urls.is_url(config.paths.images) else Path(config.paths.images).resolve()
     top = folder.expanduser().resolve()
     csv_file = str(metadata.expanduser().resolve()) if metadata else None
     if not top.is_dir():
         raise UserError(f"--add {folder}: is not a folder. Name the folder that holds the new pictures.")
-    if own != top and own.is_relative_to(top):
+    if own and own != top and own.is_relative_to(top):
         raise UserError(
             f"--add {folder}: holds the collection itself, {store.show(own)}. Name a folder with new pictures alone."
         )
-    if top.is_relative_to(own):
+    if own and top.is_relative_to(own):
         if csv_file:
             raise UserError(
                 f"--add-metadata {metadata}: {store.show(top)} is part of the collection, whose metadata stand in"
@@ -120,12 +120,14 @@ def check_finished(config: Config) -> None:
         )
 
 
-def path_of(config: Config, image_id: str) -> Path:
-    """The file of a work, wherever its folder is."""
+def path_of(config: Config, image_id: str) -> str:
+    """The file of a work, wherever its folder is: a path, or a URL where the collection lies behind one."""
     for each in read(config).folders:
         if image_id.startswith(f"{each.name}/"):
-            return Path(each.folder) / image_id.removeprefix(f"{each.name}/")
-    return Path(config.paths.images) / image_id
+            return str(Path(each.folder) / image_id.removeprefix(f"{each.name}/"))
+    if urls.is_url(config.paths.images):
+        return f"{config.paths.images.rstrip('/')}/{image_id}"
+    return str(Path(config.paths.images) / image_id)
 
 
 def below(image_ids: Sequence[str], folder: Folder) -> dict[int, str]:

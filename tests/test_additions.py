@@ -292,8 +292,8 @@ def test_names_of_added_folders(painted, tmp_path):
     assert [folder.name for folder in second.folders] == ["new", "new (2)"]
     taken = additions.with_folder(settings, tmp_path / "b" / "new", None, ["new/y.jpg", "new (2)/z.jpg"])
     assert taken.folders[1].name == "new (3)"
-    assert additions.path_of(settings, "new/sub/x.jpg") == tmp_path / "a" / "new" / "sub" / "x.jpg"
-    assert additions.path_of(settings, "news/x.jpg") == painted / "images" / "news" / "x.jpg"
+    assert additions.path_of(settings, "new/sub/x.jpg") == str(tmp_path / "a" / "new" / "sub" / "x.jpg")
+    assert additions.path_of(settings, "news/x.jpg") == str(painted / "images" / "news" / "x.jpg")
     with pytest.raises(UserError, match="overlaps"):
         additions.with_folder(settings, tmp_path / "a" / "new" / "deeper", None, [])
     inside = additions.with_folder(settings, painted / "images", None, [])

@@ -7,9 +7,10 @@ import h5py
 import numpy as np
 import pytest
 from conftest import flags
+from PIL import Image
 
 import prepare_images
-from artatlas import collection, config, urls
+from artatlas import collection, config, originals, urls
 from artatlas.errors import UserError
 
 fsspec = pytest.importorskip("fsspec")
@@ -88,6 +89,30 @@ def test_an_object_that_was_written_again_as_it_was_has_not_changed(bucket, pain
     path = f"/bucket/images/{next(file.image_id for file in collection.find(at_url) if not file.problem)}"
     bucket.pipe(path, bucket.cat_file(path))
     assert collection.why_changed(at_url) is None
+
+
+def test_a_local_folder_joins_a_collection_behind_a_url(bucket, painted, tmp_path):
+    at_url = load(painted, tmp_path / "outputs", *AT)
+    prepare_images.main(at_url)
+    before = works(tmp_path / "outputs" / "images.h5")
+    (tmp_path / "new").mkdir()
+    Image.new("RGB", (40, 30), (9, 99, 199)).save(tmp_path / "new" / "one.png")
+    prepare_images.main(at_url, add=tmp_path / "new")
+    ids, pixels, hashes, *_ = works(tmp_path / "outputs" / "images.h5")
+    assert ids == [*before[0], "new/one.png"] and hashes[:-1] == before[2]
+    assert pixels.startswith(before[1]) and len(pixels) > len(before[1])
+
+
+def test_larger_pictures_for_the_page_are_read_from_where_the_work_lies(bucket, painted, tmp_path):
+    at_url = load(painted, tmp_path / "outputs", *AT)
+    prepare_images.main(at_url)
+    ids, _, hashes, *_ = works(tmp_path / "outputs" / "images.h5")
+    asked = at_url.images.model_copy(update={"thumbnail_px": at_url.viewer.detail_px, "network_px": 1})
+    whole = originals._picture(ids[5], hashes[5], at_url, asked)
+    assert whole == originals._picture(ids[5], hashes[5], load(painted, tmp_path / "outputs"), asked)
+    bucket.rm(f"/bucket/images/{ids[5]}")
+    with pytest.raises(UserError, match=r"memory://bucket/images/.*: cannot be opened .* Set paths\.images to where"):
+        originals._picture(ids[5], hashes[5], at_url, asked)
 
 
 def test_files_have_urls_too(painted, tmp_path):
