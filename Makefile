@@ -24,9 +24,12 @@ test-readme: .venv/installed-dev
 faults: .venv/installed-dev
 	ARTATLAS_FAULT_SEEDS=20 $(BIN)/python -m pytest tests/test_faults.py -rP $(if $(K),-k $(K))
 
-# Ten thousand nonsensical inputs for every parser: about half an hour.
+# Ten thousand nonsensical inputs for every parser, drawn from grammars and then led by what they reach: about half an hour.
 fuzz: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,fuzz]"
 	ARTATLAS_FUZZ_INPUTS=10000 $(BIN)/python -m pytest tests/test_fuzz.py
+	set -e; for parser in metadata pairs selection config picture; do \
+		$(BIN)/python tests/fuzz_by_coverage.py $$parser --inputs 10000; done
 
 # The stages on a Ray cluster of several machines, all on this one. Not part of `make test`: Ray alone is 80 MB.
 test-cluster: .venv/installed-dev
