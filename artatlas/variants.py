@@ -23,6 +23,8 @@ LOCATE_SIDE, ALIGN_SIDE = 160, 256  # px, the same, second and third
 BLUR, LOCATE_BLUR, ALIGN_BLUR = 2.0, 2.0, 4.0  # px, what is coarser is taken away
 MARGIN = 6  # px of a part's edge that are not compared: high-passing a frame spills over, and scans are cut anyhow
 ROUNDS = 15  # of the climb; it settles in 5 to 10
+SETTLED = 0.02  # px: a round that moves less than this is the last
+STRIDE = 2  # the climb looks at every second pixel each way; without what is coarser than 4 px little is lost
 LARGEST_MOVE = 8.0  # px a round
 LARGEST_CHANGE = 1.25  # of a side by the climb: beyond it has left the place that was found
 
@@ -133,11 +135,11 @@ def _climb(part: np.ndarray, whole: np.ndarray, top: float, left: float) -> Matc
         (np.arange(height) + 0.5) / height - 0.5, (np.arange(width) + 0.5) / width - 0.5, indexing="ij"
     )
     inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN] if min(height, width) > 4 * MARGIN else np.s_[:, :]
-    basis = np.stack([down[inner].ravel(), across[inner].ravel(), np.ones(down[inner].size)])  # (3, P)
-    wanted = _unit(part[inner].ravel())
+    few = np.s_[::STRIDE, ::STRIDE]
+    basis, wanted = _basis(down[inner][few], across[inner][few]), _unit(part[inner][few].ravel())
     slopes = np.gradient(whole)
     affine = np.array([[height, 0.0, top + (height - 1) / 2], [0.0, width, left + (width - 1) / 2]])
-    best = Match(-1.0, (0.0, 0.0, 0.0, 0.0))
+    best, score_of_best = affine, -1.0
     for _ in range(ROUNDS):
         places = affine @ basis  # (2, P), row and column
         seen = map_coordinates(whole, places, order=1, mode="nearest")
@@ -145,10 +147,10 @@ def _climb(part: np.ndarray, whole: np.ndarray, top: float, left: float) -> Matc
         seen = _unit(seen)
         score = float(seen @ wanted)
         change = affine[[0, 1], [0, 1]] / (height, width)
-        if score < best.score - 0.02 or change.max() > LARGEST_CHANGE or change.min() < 1 / LARGEST_CHANGE:
+        if score < score_of_best - 0.02 or change.max() > LARGEST_CHANGE or change.min() < 1 / LARGEST_CHANGE:
             break
-        if score > best.score:
-            best = Match(score, _box(affine, whole.shape))
+        if score > score_of_best:
+            best, score_of_best = affine.copy(), score
         slope = [map_coordinates(each, places, order=1, mode="nearest") / length for each in slopes]
         jacobian = np.concatenate([basis * each for each in slope])  # (6, P): how the picture moves with each number
         jacobian -= jacobian.mean(axis=1, keepdims=True)
@@ -157,7 +159,15 @@ def _climb(part: np.ndarray, whole: np.ndarray, top: float, left: float) -> Matc
         curvature += 1e-6 * np.trace(curvature) / 6 * np.eye(6) + 1e-12 * np.eye(6)
         step = np.linalg.solve(curvature, jacobian @ (wanted - score * seen))
         affine += step.reshape(2, 3).clip(-LARGEST_MOVE, LARGEST_MOVE)
-    return best
+        if np.abs(step).max() < SETTLED:
+            break
+    seen = map_coordinates(whole, best @ _basis(down[inner], across[inner]), order=1, mode="nearest")
+    return Match(float(_unit(seen) @ _unit(part[inner].ravel())), _box(best, whole.shape))
+
+
+def _basis(down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """(3, P): what an affine map (2, 3) is multiplied by to give places."""
+    return np.stack([down.ravel(), across.ravel(), np.ones(down.size)])
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
