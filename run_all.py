@@ -105,9 +105,10 @@ def expected(is_due: Callable[[Stage], bool], only: list[str] | None) -> list[St
     return due
 
 
-def show_plan(config: Config, due: list[Stage]) -> tuple[Path, str]:
-    print(*plans.table(config, due, STAGES), sep="\n")
-    rest = f"{len(STAGES) - len(due)} up to date; nothing was run"
+def show_plan(config: Config, due: list[Stage], only: list[str] | None) -> tuple[Path, str]:
+    asked = tuple(stage for stage in STAGES if not only or stage.name in only)
+    print(*plans.table(config, due, asked), sep="\n")
+    rest = f"{len(asked) - len(due)} up to date; nothing was run"
     return config.outputs, f"{cli.count(len(due), 'stage')} to make, {rest}"
 
 
@@ -144,7 +145,7 @@ def main(
 
     due = expected(is_due, only)
     if plan:
-        return show_plan(config, due)
+        return show_plan(config, due, only)
     if not add:
         plans.check(config, due)
     made: set[str] = set()

@@ -61,3 +61,6 @@ def test_the_plan_runs_nothing_and_tells_all(painted, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+    told = run_script("run_all.py", *flags(painted, tmp_path / "new"), "--plan", "--only", "grid")
+    assert "tsne_to_grid.py" in told.stdout and "find_variants.py" not in told.stdout
+    assert "1 stage to make, 0 up to date; nothing was run" in told.stdout
