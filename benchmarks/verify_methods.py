@@ -146,6 +146,11 @@ class Bench:
         return samples | {"within": found["within"].samples(drawn)["roc_auc"]}, seconds
 
 
+def interval(figure, sign=""):
+    """Empty where a fold has too few labels for one (outcomes.LEAST_GROUPS)."""
+    return f"{figure.low:{sign}.3f} to {figure.high:{sign}.3f}" if np.isfinite(figure.low) else ""
+
+
 def table(results):
     """Markdown: name -> ([samples of a fold], [seconds])."""
     lines = [
@@ -164,7 +169,7 @@ def table(results):
         cells = [name]
         for key in ("roc_auc", "within"):
             figure = outcomes.figure(found[key])
-            cells += [f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}"]
+            cells += [f"{figure.value:.3f}", interval(figure)]
         cells += [f"{found[key][0]:.3f}" for key in FIGURES[2:]]
         for key in ("roc_auc", "within"):
             best = max(bare, key=lambda other: means[other][key][0], default=None)
@@ -172,7 +177,7 @@ def table(results):
                 cells.append("")
                 continue
             gain = outcomes.figure(found[key] - means[best][key])
-            cells.append(f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})")
+            cells.append(f"{gain.value:+.3f} ({interval(gain, '+')})".removesuffix(" ()"))
         cells += [f"{np.median(results[name][1]):.1f}", str(len(results[name][1]))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
