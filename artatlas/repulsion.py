@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 EXACT = 2  # pairs a grid node below which all pairs are quicker: few works, or some on a map that ran far apart
-NODE = 1 / 3  # between grid nodes, in units of the kernel's width: error of the forces under 1%; 1/2 kept fewer 10-NN
+NODE = 1 / 4  # between grid nodes, in units of the kernel's width: error of the forces under 1%; 1/3 kept fewer 10-NN
 LEAST_NODES = 128  # on a side of a map, even a small one: under early exaggeration forces nearly cancel
 FINEST = 1 / 16  # between nodes; nearer ones differ by no more than float32 rounds off
 MOST_NODES = 2048  # on a side; a wider map gets a coarser grid: the transforms then take 70 MB at most

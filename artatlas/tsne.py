@@ -16,11 +16,10 @@ from artatlas.config import Tsne
 from artatlas.errors import UserError
 from artatlas.repulsion import Repulsion
 
-# Iterations and momentum under early exaggeration, and after it (docs/EXPERIMENTS.md, t-SNE engines). A large map is
-# still unfolding after 1,000 iterations at the usual 0.8: more momentum gets there in 300. A small one it tears apart.
-EARLY = (100, 0.8)
-LATER = (500, 0.8)
-LATER_OF_MANY, MANY = (300, 0.97), 5000  # works
+# Iterations and momentum under early exaggeration, and after it (docs/EXPERIMENTS.md, t-SNE engines). A large map takes
+# longer to find its order and to unfold, and more momentum helps; a small one it tears apart, and 0.97 tears all apart.
+PHASES = ((100, 0.8), (500, 0.8))
+PHASES_OF_MANY, MANY = ((250, 0.8), (400, 0.95)), 5000  # works
 SKLEARN_PHASES = ((250, 0.5), (750, 0.8))  # its momentum is fixed, and so is the first number
 INITIAL_STD = 1e-4  # of the first axis: small enough that early exaggeration decides (Kobak & Berens 2019)
 SINGLE_THREAD_BELOW = 2000  # threads cost more than they bring; the result is the same with any number
@@ -45,7 +44,7 @@ def resolve_perplexity(perplexity: float | str, n_works: int, file: str) -> floa
 
 def schedule(settings: Tsne, n_works: int) -> tuple[tuple[int, float], tuple[int, float]]:
     """(iterations, momentum) under early exaggeration, and after it. Engines other than opentsne set their momentum."""
-    early, later = EARLY, LATER if n_works < MANY else LATER_OF_MANY
+    early, later = PHASES if n_works < MANY else PHASES_OF_MANY
     if settings.engine != "opentsne":
         early, later = SKLEARN_PHASES
     return early, later if settings.n_iter == "auto" else (settings.n_iter, later[1])
