@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
-from artatlas import cli, metadata, plots, store, strips
+from artatlas import cli, metadata, picture_files, plots, store, strips
 from artatlas.config import Config, Render
 from artatlas.errors import UserError
 from artatlas.layouts import read_maps, rows_of_works, scatter_layout
@@ -168,7 +168,7 @@ def save_scatter(path: Path, coordinates: np.ndarray, shrunk: Shrunk, render: Re
     for (width, height), (x, y) in zip(shrunk.sizes, centres, strict=True):
         thumbnail = Image.frombytes("RGB", (width, height), shrunk.thumbnails.read(width * height * 3))
         canvas.paste(thumbnail, (int(x - width / 2), int(y - height / 2)))
-    canvas.save(path, quality=render.quality, subsampling=0)
+    picture_files.save_jpeg(canvas, path, render.quality, subsampling=0)
 
 
 def read_column(images: h5py.File, column: str | None, rows: np.ndarray) -> tuple[str | None, list[str]]:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from artatlas import (
+    answers,
     cli,
     judging,
     outcomes,
@@ -46,8 +47,6 @@ from artatlas.pixel_siamese import OnDisk, Pixels
 from artatlas.selection import Known
 from artatlas.sources import PlacedSource
 from artatlas.verification import Layer, Verifier, Works
-
-SHEET_QUALITY = 92  # of JPEG: text has to stay sharp
 
 
 def read_inputs(
@@ -103,8 +102,7 @@ def draw(
     with store.open_output(config, "images") as h5:
         catalogue = queries.read_catalogue(h5, image_ids)
         sheet = verifier_pictures.draw_hardest(hardest, catalogue, config.verifier.label)
-    with store.replacing(folder / "hardest.jpg") as temporary:
-        sheet.save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
+    answers.save(sheet, folder / "hardest.jpg")
 
 
 def write(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image, fromarray
 
-from artatlas import cli, explain, images, queries, sheets, store
+from artatlas import cli, explain, images, picture_files, queries, sheets, store
 from artatlas.explain import Pair
 from artatlas.queries import Catalogue, Query
 
@@ -88,7 +88,7 @@ def _side(query: Query, maps: list[np.ndarray], catalogue: Catalogue, fit: str) 
 def save(sheet: Image, path: Path) -> None:
     """As JPEG. Raises UserError where the file cannot be written."""
     with store.replacing(path) as temporary:
-        sheet.save(temporary, "JPEG", quality=SHEET_QUALITY, subsampling=0)
+        picture_files.save_jpeg(sheet, temporary, SHEET_QUALITY, subsampling=0)
 
 
 def sheet_name(query: str, space: str, taken: set[str]) -> str:

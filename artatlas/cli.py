@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -43,7 +44,9 @@ def run(
             path, summary = main(config, **options)
     except UserError as error:
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {message}", file=sys.stderr, flush=True)
+        if store.unclosed:
+            os._exit(2)  # without HDF5's own end, which closes them
         sys.exit(2)
     except stopping.Stopped as stopped:
         listener.end(stopped.number)

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from artatlas import cli
+from artatlas import cli, picture_files
 
 BLOCK_PX = 4096  # side of what is drawn at a time, where tiles are not larger: 67 MB as Pillow holds it
 KEYS = "keys.json"  # in the folder of a pyramid: what each block of the full size shows
@@ -314,17 +314,10 @@ def _write(tile: Image.Image, tiling: Tiling, path: Path, old: Path | None) -> N
     if is_plain and tile.crop((0, 0, 1, 1)).convert("RGB").tobytes() == bytes(tiling.background):
         return
     path.unlink(missing_ok=True)  # it may be a link, made before the run was stopped: the old file must stay
-    save(tile, path, tiling.format, tiling.quality)
+    save = picture_files.save_webp if tiling.format == "webp" else picture_files.save_jpeg
+    save(tile, path, tiling.quality)
     if old and old.exists() and filecmp.cmp(old, path, shallow=False):
         _link(old, path)
-
-
-def save(image: Image.Image, path: Path | str, file_format: str, quality: int) -> None:
-    """Writes a .jpg or .webp. Into a file, not into memory: only there Pillow lets other threads work meanwhile."""
-    if file_format == "webp":
-        image.save(path, "WEBP", quality=quality, method=2)  # 4 is half as fast again for 3 % of the size
-    else:
-        image.save(path, "JPEG", quality=quality)
 
 
 def _link(old: Path, path: Path) -> None:

@@ -14,7 +14,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,6 +35,8 @@ TEXT = h5py.string_dtype("utf-8")
 DAMAGED = (
     OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError,
 )  # fmt: skip
+# Files that could not be written, and that HDF5 must not close: a process that has any ends by os._exit.
+unclosed: list[h5py.File] = []
 _CHECK_BYTES = 8 << 20  # how much of a dataset is looked at in one go when it is checked
 
 # What each stage's file must hold: dataset -> (shape, numpy kind). A letter in a shape is a length that must be the
@@ -146,7 +148,7 @@ def create(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)  # it may be a link, and what that names is not ours
-        with h5py.File(temporary, "w", userblock_size=integrity.BLOCK) as h5:
+        with _open_new(temporary) as h5:
             yield h5
             _check_schema(h5, stage)
             h5.attrs["stage"] = stage
@@ -159,14 +161,35 @@ def create(
         integrity.seal(temporary)
         replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "write failed" not in str(error):
+        if not _is_write_failure(error):
             raise
         raise UserError(
             f"{show(path)}: could not be written ({_reason(error)}). Free some space or set paths.outputs to another"
             " folder; the file that was there before is untouched."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows keeps what is open; the next run removes it
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_new(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file to write. Where the disk gets full it is left open: closing it would crash the process."""
+    h5 = h5py.File(path, "w", userblock_size=integrity.BLOCK)
+    try:
+        yield h5
+        h5.flush()  # HDF5 tells what cannot be written here; in close() it crashes over it
+    except BaseException as error:
+        if _is_write_failure(error):
+            unclosed.append(h5)
+        else:
+            h5.close()
+        raise
+    h5.close()
+
+
+def _is_write_failure(error: BaseException) -> bool:
+    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "write failed" in str(error))
 
 
 def _reason(error: OSError | RuntimeError) -> str:

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from artatlas import cli, images, pyramid, shards
+from artatlas import cli, images, picture_files, pyramid, shards
 from artatlas.config import Config
 
 ROWS = 256  # works a file: 17 MB at 128 px
@@ -89,7 +89,7 @@ def _write_at_most(jpeg: bytes, side: int, quality: int, path: str) -> None:
         return
     shape = shown_size(size, side, "contain")
     image = images.open_thumbnail(jpeg, at_least=shape).resize(shape, Image.Resampling.LANCZOS)
-    pyramid.save(image, path, "jpg", quality)
+    picture_files.save_jpeg(image, path, quality)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from artatlas import pyramid
+from artatlas import picture_files, pyramid
 from artatlas.pyramid import Pyramid, Tiling, existing, level_size, n_levels, tile_box
 
 BACKGROUND = (9, 8, 7)
@@ -59,10 +59,10 @@ def tiling(tile_px=32, overlap=1, **changes):
 def lossless(monkeypatch):
     """Blocks of 4 x 4 tiles, and tiles that hold exactly what they were given."""
 
-    def save(image, path, file_format, quality):
+    def save(image, path, quality):
         image.save(path, "PNG", compress_level=0)
 
-    monkeypatch.setattr(pyramid, "save", save)
+    monkeypatch.setattr(picture_files, "save_jpeg", save)
     monkeypatch.setattr(pyramid, "BLOCK_PX", 128)
 
 
