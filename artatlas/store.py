@@ -189,7 +189,7 @@ def _open_new(path: Path) -> Iterator[h5py.File]:
 
 
 def _is_write_failure(error: BaseException) -> bool:
-    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "write failed" in str(error))
+    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "errno = " in str(error))
 
 
 def _reason(error: OSError | RuntimeError) -> str:
