@@ -18,7 +18,7 @@ from artatlas import cli, drift, images, joining, sources, store
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.stages import BY_NAME, SOURCES
-from artatlas.tsne import draw_map, resolve_perplexity
+from artatlas.tsne import check_engine, draw_map, resolve_perplexity
 
 
 def check_finite(features: np.ndarray, image_ids: np.ndarray, weights: dict[str, float], name: str) -> None:
@@ -69,8 +69,14 @@ def add_works(config: Config, image_ids: np.ndarray, inputs: dict[str, str]) -> 
     return output, f"{cli.count(len(new_ids), 'work')} added to {n_before:,}; {drift.tell(figures, config)}"
 
 
+def check_settings(config: Config) -> None:
+    """Raises UserError for an engine that is not there."""
+    check_engine(config.tsne)
+
+
 def main(config: Config, update: bool = False) -> tuple[Path, str]:
     # 1. Read
+    check_settings(config)
     names = [name for name in SOURCES if any(name in weights for weights in config.maps.values())]
     image_ids, inputs = sources.common_ids(config, names)
     if update:

@@ -59,7 +59,7 @@ class Layout:
     pyramid: Pyramid
 
 
-def check(config: Config) -> None:
+def check_settings(config: Config) -> None:
     """Raises UserError for settings that contradict each other."""
     viewer, stored_px, problems = config.viewer, config.images.thumbnail_px, []
     for key in ("cell_px", "scatter_px"):
@@ -198,7 +198,7 @@ def main(config: Config) -> tuple[Path, str]:
         read_files = (grid, tsne, neighbors, images, *found.values())
         inputs = {h5.attrs["stage"]: str(h5.attrs["fingerprint"]) for h5 in read_files}
         recipe = {"settings": config.settings(("viewer",)), "page": page_version(library)}
-        check(config)
+        check_settings(config)
         works = exhibits.read(config, grid, tsne, neighbors, images)
         exhibits.tell_missing(config.viewer, works.columns)
         shown = {"ids": works.ids.tolist(), **exhibits.texts(works, config.viewer), "sizes": works.sizes.tolist()}

@@ -53,7 +53,7 @@ def too_large(size: tuple[int, int], file_format: str) -> str | None:
     return None
 
 
-def check_settings(config: Config, rows: int, cols: int) -> None:
+def check_settings(config: Config) -> None:
     """Raises UserError for pictures that would be blurred or cannot be made, naming the settings that can."""
     render, stored_px, problems = config.render, config.images.thumbnail_px, []
     for key in ("tile_px", "scatter_thumbnail_px"):
@@ -72,14 +72,18 @@ def check_settings(config: Config, rows: int, cols: int) -> None:
             f"render.scatter_px: {render.scatter_px} is over the limit of {SCATTER_SIDE} (0.4 GB of memory). Set it"
             f" to {SCATTER_SIDE} or less."
         )
+    if problems:
+        raise UserError(*problems)
+
+
+def check_mosaic(render: Render, rows: int, cols: int) -> None:
+    """Raises UserError for a mosaic that its format cannot hold."""
     width, height = mosaic_size(rows, cols, render.tile_px, render.gap_px)
     if reason := too_large((width, height), render.format):
-        problems.append(
+        raise UserError(
             f"render.tile_px: {render.tile_px} makes {rows:,} x {cols:,} tiles a mosaic of {width:,} x {height:,} px,"
             f" which {reason}. {_remedy(render, rows, cols)}"
         )
-    if problems:
-        raise UserError(*problems)
 
 
 def _remedy(render: Render, rows: int, cols: int) -> str:
@@ -185,6 +189,7 @@ def read_column(images: h5py.File, column: str | None, rows: np.ndarray) -> tupl
 
 def main(config: Config) -> tuple[Path, str]:
     # 1. Read
+    check_settings(config)
     with (
         store.open_output(config, "grid") as grid,
         store.open_output(config, "tsne") as tsne,
@@ -194,7 +199,7 @@ def main(config: Config) -> tuple[Path, str]:
         recipe = {"settings": config.settings(("render",))}
         maps = read_maps(tsne, grid, list(config.maps))
         shape = maps[0].shape
-        check_settings(config, *shape)
+        check_mosaic(config.render, *shape)
         image_ids = store.read_ids(tsne)
         rows = rows_of_works(images, image_ids, config)
         column, values = read_column(images, config.render.color_by, rows)

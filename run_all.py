@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from artatlas import additions, cli, collection, drift, lock, plans, stopping, store
@@ -112,6 +113,20 @@ def show_plan(config: Config, due: list[Stage], only: list[str] | None) -> tuple
     return config.outputs, f"{cli.count(len(due), 'stage')} to make, {rest}"
 
 
+def check_settings(config: Config, due: list[Stage]) -> None:
+    """Raises UserError for settings that a late stage would refuse, hours after the first has begun."""
+    problems: list[str] = []
+    for stage in due:
+        check = getattr(import_module(Path(stage.script).stem), "check_settings", None)
+        try:
+            if check:
+                check(config)
+        except UserError as error:
+            problems += error.messages
+    if problems:
+        raise UserError(*problems)
+
+
 def check_can_add(config: Config) -> None:
     """Raises UserError where some output could not be added to, before any of them is."""
     for stage in STAGES:
@@ -144,6 +159,7 @@ def main(
         return (bool(add) and stage.name == "images") or why(config, stage, start, only) is not None
 
     due = expected(is_due, only)
+    check_settings(config, due)
     if plan:
         return show_plan(config, due, only)
     if not add:

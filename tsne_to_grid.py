@@ -51,15 +51,21 @@ def choose_cells(n_works: int, settings: Grid) -> tuple[np.ndarray, tuple[int, i
         return shapes.rectangle(n_cells, shape[1]), shape
     if settings.mask == "circle":
         return shapes.fill(shapes.disc(), n_cells, settings.aspect_ratio)
-    from artatlas import images  # here, because it needs Pillow and most grids do not
-
-    mask = images.read_mask(settings.mask)
+    mask = read_mask(settings.mask)
     return shapes.fill(mask, n_cells, settings.aspect_ratio * mask.shape[1] / mask.shape[0])
 
 
-def check_settings(settings: Grid) -> None:
-    """Raises UserError for settings that do not go together."""
-    problems = []
+def read_mask(file: str) -> np.ndarray:
+    from artatlas import images  # here, because it needs Pillow and most grids do not
+
+    return images.read_mask(file)
+
+
+def check_settings(config: Config) -> None:
+    """Raises UserError for settings that do not go together, and for a mask that cannot be read."""
+    settings, problems = config.grid, []
+    if settings.mask not in (None, "circle"):
+        read_mask(settings.mask)
     if settings.method == "rasterfairy" and settings.free:
         problems.append(
             f"grid.free: {settings.free} needs a method that chooses cells. Set grid.method to swaps or lap."
@@ -186,7 +192,7 @@ def main(config: Config, update: bool = False) -> tuple[Path, str]:
     if update:
         return add_works(config)
     settings, names = config.grid, list(config.maps)
-    check_settings(settings)
+    check_settings(config)
     with store.open_output(config, "tsne") as tsne:
         image_ids = store.read_ids(tsne)
         rows_taken = draw_sample(len(image_ids), settings.sample, settings.seed, store.show(tsne.filename))

@@ -7,6 +7,7 @@ Source  van der Maaten & Hinton 2008; Policar, Strazar & Zupan 2024 (openTSNE); 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,15 @@ def embed_sklearn(
     return coordinates, float(tsne.kl_divergence_)
 
 
+def check_engine(settings: Tsne) -> None:
+    """Raises UserError where the engine is not installed."""
+    if settings.engine == "cuml" and find_spec("cuml") is None:
+        raise UserError(
+            "tsne.engine: cuml is not installed. Install it on a machine with an NVIDIA GPU (pip install cuml-cu12, or"
+            " cuml-cu13), or set tsne.engine to opentsne."
+        )
+
+
 def embed_cuml(
     features: np.ndarray, layout: np.ndarray, settings: Tsne, perplexity: float, threads: int, report: Callable
 ) -> tuple[np.ndarray, float]:
@@ -150,13 +160,8 @@ def embed_cuml(
 
     Written after cuML's documentation (26.08) and not yet run on a GPU.
     """
-    try:
-        from cuml.manifold import TSNE
-    except ImportError:
-        raise UserError(
-            "tsne.engine: cuml is not installed. Install it on a machine with an NVIDIA GPU (pip install cuml-cu12, or"
-            " cuml-cu13), or set tsne.engine to opentsne."
-        ) from None
+    from cuml.manifold import TSNE
+
     n_iter = n_iterations(settings, len(features))
     rate = {} if settings.learning_rate == "auto" else {"learning_rate": settings.learning_rate,
                                                         "learning_rate_method": "none"}  # fmt: skip

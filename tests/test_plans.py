@@ -1,7 +1,7 @@
 """What a run will take is told before it begins, and one that cannot end is not begun."""
 
 import pytest
-from conftest import flags, run_script
+from conftest import REPO, flags, run_script
 
 from artatlas import config, plans
 from artatlas.errors import UserError
@@ -41,6 +41,19 @@ def test_what_cannot_end_is_refused_with_the_remedy(painted, tmp_path):
     assert disk.startswith("paths.outputs: ") and "more for 64 works, and 1 MB are free. Free some space" in disk
     assert "of memory for 64 works, this machine has 100 MB. Take a larger one, or fewer works." in memory
     plans.check(settings, [], lambda config: 0, lambda: 0)
+
+
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_what_a_late_stage_would_refuse_is_refused_before_the_first(painted, tmp_path, plan):
+    """All of it at once, and nothing is written; a stage that is not asked for has no say."""
+    wrong = flags(painted, tmp_path / "new", "images.thumbnail_px=40", "grid.mask=gone.png", "viewer.scatter_px=40",
+                  "viewer.cell_px=40", "render.tile_px=40", "render.scatter_thumbnail_px=41")  # fmt: skip
+    refused = run_script("run_all.py", *wrong, *plan, check=False)
+    assert refused.returncode == 2 and not (tmp_path / "new").exists()
+    mask, thumbnail = refused.stderr.splitlines()
+    assert mask == f"error: grid.mask: {REPO}/gone.png: No such file or directory. Name a picture, circle or null."
+    assert thumbnail.startswith("error: render.scatter_thumbnail_px: 41 would be blurred, images.thumbnail_px is 40.")
+    assert run_script("run_all.py", *wrong, "--plan", "--only", "images", "content").returncode == 0
 
 
 def test_old_outputs_stay_until_the_new_ones_are_whole(painted, finished):

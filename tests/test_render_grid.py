@@ -310,8 +310,10 @@ REFUSALS = [
 @pytest.mark.parametrize("overrides, shape, message", REFUSALS)
 def test_refuses_what_a_picture_cannot_hold(overrides, shape, message):
     """A47, A49: the limits of memory and of the formats are told before the work, with what does fit."""
+    settings = config.load(None, (*FAST, *overrides))
     with pytest.raises(UserError) as error:
-        render_grid.check_settings(config.load(None, (*FAST, *overrides)), *shape)
+        render_grid.check_settings(settings)
+        render_grid.check_mosaic(settings.render, *shape)
     assert error.value.messages == (message,)
 
 
