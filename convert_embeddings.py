@@ -6,7 +6,7 @@ Writes  outputs/exports/, or --output FOLDER, one folder a form:
                                                the embeddings and the nearest works, and needs pyarrow
         npz/works.npz                          every dataset by its name, without pickle
         tensorboard/                           tensors, metadata.tsv, projector_config.pbtxt
-        pixplot/metadata.csv                   filename, category, tags, description, permalink, year
+        pixplot/metadata.csv                   filename, category, tags, description, permalink, year, x, y
         fiftyone/                              metadata.json, samples.json
 Run     python convert_embeddings.py [FILE] [--form FORM ...] [--map NAME]
 Cost    5 s for 1,231 works in all forms

@@ -117,7 +117,7 @@ def write_tensorboard(h5: h5py.File, folder: Path, drawn: str, neighbors: str | 
 
 
 def write_pixplot(h5: h5py.File, folder: Path, drawn: str, neighbors: str | None) -> str:
-    """PixPlot knows pictures by the last part of their path."""
+    """PixPlot knows pictures by the last part of their path, and offers x, y as a layout of its own: "custom"."""
     known, ids = texts(h5), h5["image_ids"].asstr()[:]
     files = [image_id.rpartition("/")[2] for image_id in ids]
     if repeated := len(files) - len(set(files)):
@@ -131,7 +131,8 @@ def write_pixplot(h5: h5py.File, folder: Path, drawn: str, neighbors: str | None
     ]
     rows["year"] = [match[0] if (match := re.search(r"\d{3,4}", text)) else "" for text in rows["year"]]
     cells = [[tables.guard(text) for text in column] for column in rows.values()]
-    _write_rows(folder / "metadata.csv", [*rows], zip(*cells, strict=True))
+    cells += [_cells(column) for column in h5[f"{drawn}/coordinates"][:].T]
+    _write_rows(folder / "metadata.csv", [*rows, "x", "y"], zip(*cells, strict=True))
     return 'pixplot --images "IMAGES/**/*.jpg" --metadata metadata.csv'
 
 

@@ -186,11 +186,12 @@ def test_pixplot_and_fiftyone_name_the_pictures(made):
     _, path, exports = made
     with h5py.File(path) as h5:
         ids, titles = h5["image_ids"].asstr()[:], h5["metadata/title"].asstr()[:]
-        style = h5["style/embeddings"].astype("f8")[:]
+        style, drawn = h5["style/embeddings"].astype("f8")[:], h5["combined/coordinates"][:]
     with open(exports / "pixplot" / "metadata.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["filename", "category", "tags", "description", "permalink", "year"]
+    assert list(rows[0]) == ["filename", "category", "tags", "description", "permalink", "year", "x", "y"]
     assert [row["filename"] for row in rows] == [image_id.rpartition("/")[2] for image_id in ids]
+    assert np.allclose([[float(row["x"]), float(row["y"])] for row in rows], drawn, atol=1e-5)
     samples = json.loads((exports / "fiftyone" / "samples.json").read_text(encoding="utf-8"))["samples"]
     assert [sample["filepath"] for sample in samples] == [f"data/{image_id}" for image_id in ids]
     assert [sample["title"] for sample in samples] == titles.tolist()
