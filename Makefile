@@ -20,7 +20,7 @@ test: .venv/installed-dev
 test-readme: .venv/installed-dev
 	ARTATLAS_FOLLOW_README=1 $(BIN)/python -m pytest tests/test_readme.py
 
-# Every stage stopped, killed and starved at 20 moments of each kind: about two hours on 2 cores. One stage: K=grid
+# Every stage stopped, killed and starved at 20 moments of each kind: three quarters of an hour of one core. One stage: K=grid
 faults: .venv/installed-dev
 	ARTATLAS_FAULT_SEEDS=20 $(BIN)/python -m pytest tests/test_faults.py -rP $(if $(K),-k $(K))
 

@@ -1,6 +1,7 @@
 """The fault matrix: every stage, stopped, killed, out of disk, robbed of its inputs; nothing is lost, bytes end equal.
 
-A short form runs with the other tests; `make faults` takes 20 moments of every kind for every stage (half an hour).
+A short form runs with the other tests; `make faults` takes 20 moments of every kind for every stage, in three quarters
+of an hour of one core.
 """
 
 import json
@@ -189,6 +190,42 @@ def test_a_full_disk_is_told_and_loses_nothing(server, pictures, made, outputs, 
         assert_kept(outputs, before)
         assert not list(outputs.glob("**/*.tmp*")) and not (outputs / lock.FILE).exists()
     finish(server, stage, outputs, pictures, before)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of its own in memory: its folder, and a function that sets how many bytes it has."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*words):
+        return subprocess.run(["mount", *words, str(folder)], capture_output=True).returncode
+
+    if sys.platform != "linux" or mount("-t", "tmpfs", "tmpfs"):
+        pytest.skip("no tmpfs can be mounted here")
+    yield folder, lambda n_bytes: mount("-o", f"remount,size={n_bytes}")
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("stage", CHOSEN, ids=lambda stage: stage.name)
+def test_a_disk_that_is_really_full(server, pictures, made, disk, stage):
+    """A08: the same on a disk with less room than the stage's output takes a second time."""
+    folder, resize = disk
+    outputs, before, n_refused = folder / "outputs", made[1], 0
+    shutil.copytree(made[0], outputs)
+    used = shutil.disk_usage(folder).used
+    for seed in range(N_SEEDS):
+        room = random.Random(f"{stage.name} {seed}").uniform(0, 0.8) * sum(len(before[n]) for n in own(stage, before))
+        resize(used + int(room))
+        ended = server.run(stage.script, *flags(outputs, pictures))
+        assert ended.code in (0, 2) and "Traceback" not in ended.err, (room, ended)
+        if ended.code:
+            assert re.search(r"error: .*could not be written \(.*\)\. Free some space", ended.err), (room, ended)
+            n_refused += 1
+        assert_kept(outputs, before)
+    resize(64 << 20)
+    finish(server, stage, outputs, pictures, before)
+    assert n_refused or not IS_LONG
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
