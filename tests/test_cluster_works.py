@@ -32,6 +32,15 @@ def test_planted_groups_are_found(settings):
     assert abs(adjusted_rand_score(np.random.default_rng(1).permutation(planted), labels)) < 0.1
 
 
+def test_many_works_are_grouped_as_well_from_starts_that_were_tried_on_some(monkeypatch):
+    features, planted = blobs(n_each=100)
+    monkeypatch.setattr(script, "TRIED_ON", 120)
+    monkeypatch.setattr(script, "MEMBERS", 10)
+    labels = script.find_labels(features, KMEANS)
+    assert adjusted_rand_score(planted, labels) == 1
+    assert np.array_equal(labels, script.find_labels(features, KMEANS))
+
+
 def test_hdbscan_leaves_strangers_out():
     features, planted = blobs()
     strangers = np.random.default_rng(5).normal(0, 3, (10, features.shape[1])).astype(np.float32)
