@@ -123,7 +123,7 @@ def main(config: Config, pictures: list[Path], replace: bool = False) -> tuple[P
     draw = None
     if settings.by == "network":
         network, unseen_ids, inputs["parametric_tsne"] = read_network(config)
-        draw, unseen = network.place, np.flatnonzero(np.isin(image_ids, unseen_ids))
+        draw, unseen = network.place, np.flatnonzero(store.are_among(image_ids, unseen_ids))
     known = dict(zip(before.image_ids, before.file_sha256, strict=True)) if before else {}
     works, embeddings = look(files, config, placed_sources, known, skipped)
     if not works:

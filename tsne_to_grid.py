@@ -161,7 +161,7 @@ def add_works(config: Config) -> tuple[Path, str]:
         before = {name: h5[f"{name}/cells"][:].astype(np.int64) for name in names}
     with store.open_output(config, "tsne") as tsne:
         stored, inputs = store.read_ids(tsne), {"tsne": str(tsne.attrs["fingerprint"])}
-        is_new = ~np.isin(stored, known) if settings.sample is None else np.zeros(len(stored), bool)
+        is_new = ~store.are_among(stored, known) if settings.sample is None else np.zeros(len(stored), bool)
         image_ids = np.concatenate([known, stored[is_new]])
         rows = store.rows_of(image_ids, stored)
         positions = {name: grids.to_unit_square(tsne[f"{name}/coordinates"][:][rows]) for name in names}

@@ -508,6 +508,12 @@ def rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.fromiter((row[image_id] for image_id in wanted), dtype=np.int64, count=len(wanted))
 
 
+def are_among(ids: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of the ids (N,) are among `others`: (N,) bool. np.isin would compare every text with every other."""
+    known = set(others)
+    return np.fromiter((image_id in known for image_id in ids), dtype=bool, count=len(ids))
+
+
 def take(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
     """dataset[rows] for rows (M,) in any order, M at least 1; HDF5 reads a slice much faster than a selection."""
     first, last = int(rows.min()), int(rows.max()) + 1
