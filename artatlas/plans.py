@@ -32,7 +32,7 @@ PCA_S = 394.7 / 20_000 / 32_896  # PCA of Gram vectors: a number, above 4,096 wo
 COLOR_S = {"rgb": 1 / 606, "lab": 1 / 100}  # Hours; extract_color.py
 NEIGHBORS_S = 174.6 / 100_000**2  # EXPERIMENTS, spaces: exact, a pair of works
 VARIANTS_S = 10 * 0.006 / 2  # find_variants.py: 10 pairs a work, 6 ms of a core each
-CLUSTERS_S = 0.001  # cluster_works.py, a space
+CLUSTERS_S = 119 / 81_444 / 202  # WIKIART.md, Rehearsed: a space, a work and group
 TSNE_S = 241 / 50_000 / 2  # t-SNE: seconds of processors, a map
 PARAMETRIC_S = 75 / 1_200 / 200  # train_parametric_tsne.py, an epoch
 GRID_S = 8 / 102_400  # Grids, a map
@@ -92,6 +92,7 @@ def needs(config: Config, n: int) -> dict[str, Need]:
     kept = n * gram * 4 if n * gram * 4 <= config.machine.keep_vectors_gb * GB else 0
     viewer, pairs = config.viewer, float(n) * min(n, 100_000)  # above 100,000 works search is approximate
     tiles = n_tiles(config, n)
+    groups = (n / 2) ** 0.5 if config.clusters.n_clusters == "auto" else config.clusters.n_clusters
     redraws = (3 if n <= 10_000 else 0) if config.evaluate.n_seeds == "auto" else config.evaluate.n_seeds or 0
     drawing = TSNE_S * n * n_maps
     mosaic = n * config.render.tile_px**2 * 3
@@ -108,7 +109,8 @@ def needs(config: Config, n: int) -> dict[str, Need]:
         "neighbors": Need(n * n_spaces * config.similar.n_neighbors * 8, 0, 150 * MB + 3 * sum(row.values()),
                           START_S + pairs * NEIGHBORS_S * n_spaces),
         "variants": Need(n * NAME, n * 10 * 56, 300 * MB + n * 2_000, START_S + n * VARIANTS_S),
-        "clusters": Need(n * n_spaces * 8, 0, 200 * MB + 3 * sum(row.values()), START_S + n * CLUSTERS_S * n_spaces),
+        "clusters": Need(n * n_spaces * 8, 0, 200 * MB + 3 * sum(row.values()),
+                         START_S + n * groups * CLUSTERS_S * n_spaces),
         "tsne": Need(n * n_maps * 8, 0, 230 * MB + 2.6 * features, START_S + drawing),
         "parametric_tsne": Need(20 * MB + features / 100, 0, 950 * MB + 2.6 * features,
                                 TENSORFLOW_S + n * PARAMETRIC_S * config.parametric_tsne.epochs),

@@ -1,84 +1,61 @@
-"""What comes after the features, rehearsed at WikiArt's size: 81,444 works in its layout, their embeddings drawn.
+"""The whole path rehearsed at WikiArt's size: 81,444 pictures in its layout, from the folder to the page.
 
-The works are 27 styles of many painters; each has a centre of its own among 512 dimensions for content, style and
-colour, and its works lie around it. images.h5 holds names, metadata and thumbnails of a few pixels. Stages then run as
-a user runs them, each in a process of its own; the folder stays, so that they may be run one at a time.
+The pictures are drawn, of 64 x 48 px: 27 styles with a texture each, 1,119 painters with a palette each. The network
+looks at squares of 32 px with its real weights; from there on nothing is smaller than it will be: Gram vectors, their
+PCA, neighbours, map, network, grid, report, page, and the CSV file that the original repository publishes. Every stage
+runs as a user runs it, in a process of its own; the folder stays, and what is up to date is not run again.
 
 Run     python benchmarks/rehearse_wikiart.py FOLDER                       all of STAGES
-        python benchmarks/rehearse_wikiart.py FOLDER --stages tsne grid    these
-Cost    20 minutes and 3 GB of disk on 2 cores; --works 2000 a minute
+        python benchmarks/rehearse_wikiart.py FOLDER --stages tsne grid    these, again
+Cost    an hour and a half of one core, 15 GB of disk; --works 2000 three minutes
 """
 
 import argparse
 import csv
-import io
 import os
 import sys
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO))
 from common import header
 
-from artatlas import config, store
-from artatlas.stages import BY_NAME
+from artatlas import config, plans, store
+from artatlas.stages import BY_NAME, STAGES, TOGETHER
 
-WORKS, STYLES, PAINTERS, WIDTH = 81_444, 27, 1119, 512  # as WikiArt has them, and our embeddings
-STAGES = ("neighbors", "tsne", "grid", "clusters", "export", "imported_map")
+WORKS, STYLES, PAINTERS = 81_444, 27, 1119  # as WikiArt has them
+SIZE = (64, 48)
 PUBLISHED = "published.csv"
+SETTINGS = (
+    "paths.metadata=null", 'images.path_pattern="{style}/{artist}_{title}"', "images.network_px=32",
+    "images.thumbnail_px=64", "render.tile_px=64", "render.scatter_thumbnail_px=64", "render.color_by=style",
+    "viewer.detail_px=64", "viewer.cell_px=64", "viewer.scatter_px=64", "viewer.heading=WikiArt, rehearsed",
+    "maps={combined: {content: 1, style: 1}}", "parametric_tsne.epochs=20",
+)  # fmt: skip
+AFTER = ("export", "own", "imported_map")  # after run_all.py's; the last replaces the map
+NAMES = tuple(stage.name for stage in STAGES) + AFTER
 
 
-def settings_of(folder, maps):
-    values = [
-        f"paths.images={folder}/images", "paths.metadata=null", f"paths.outputs={folder}/outputs",
-        'images.path_pattern="{style}/{artist}_{title}"', "images.network_px=32", "images.thumbnail_px=16",
-        f"maps={maps}", "parametric_tsne.map=combined",
-    ]  # fmt: skip
-    return [word for value in values for word in ("--set", value)], tuple(values)
-
-
-def make(folder, n_works, settings):
-    """images.h5 and the embeddings, up to date for every stage; and a map as the original repository publishes it."""
+def make(folder: Path, n_works: int) -> None:
+    """Pictures, and a map of them as the original repository publishes it."""
     rng = np.random.default_rng(0)
     painter = rng.integers(0, PAINTERS, n_works)
+    palettes = rng.uniform(20, 235, (PAINTERS, 2, 3))
+    y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] / 10
+    waves = rng.uniform(-3, 3, (STYLES, 2))
     names = [f"style-{p % STYLES}/painter-{p}_work-{i}.jpg" for i, p in enumerate(painter)]
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 12), (120, 90, 60)).save(buffer, "JPEG")
-    thumbnail = np.frombuffer(buffer.getvalue(), np.uint8)
-    images = config.load(None, settings)
-    with store.create(images.outputs / "images.h5", "images", {"settings": images.settings(("images",))}, {}) as h5:
-        store.write_ids(h5, np.array(names, object))
-        h5["pixels"] = np.zeros((n_works, 1, 1, 3), np.uint8)
-        rows = h5.create_dataset("thumbnails", (n_works,), h5py.vlen_dtype(np.uint8))
-        for start in range(0, n_works, 4096):
-            rows[start : start + 4096] = [thumbnail] * len(names[start : start + 4096])
-        h5["width"], h5["height"] = np.full(n_works, 16, np.int32), np.full(n_works, 12, np.int32)
-        for name in ("duplicate_of", "skipped/image_ids", "skipped/reason"):
-            n = n_works if name == "duplicate_of" else 0
-            h5.create_dataset(name, data=np.array([""] * n, object), dtype=store.TEXT)
-        h5.create_dataset("file_sha256", data=np.array([f"{i:064x}" for i in range(n_works)], object), dtype=store.TEXT)
-        for column, values in (("artist", [f"painter-{p}" for p in painter]),
-                               ("style", [f"style-{p % STYLES}" for p in painter])):  # fmt: skip
-            h5.create_dataset(f"metadata/{column}", data=np.array(values, object), dtype=store.TEXT)
-    inputs = {"images": store.attributes(images, "images")["fingerprint"]}
-    for name in ("content", "style", "color"):
-        centres = rng.normal(size=(PAINTERS, WIDTH)).astype(np.float32)
-        recipe = {"settings": images.settings(BY_NAME[name].sections)}
-        with store.create(images.outputs / f"{name}.h5", name, recipe, inputs) as h5:
-            store.write_ids(h5, np.array(names, object))
-            rows = h5.create_dataset("embeddings", (n_works, WIDTH), np.float32)
-            for start in range(0, n_works, 4096):
-                near = centres[painter[start : start + 4096]]
-                rows[start : start + 4096] = near + rng.normal(size=near.shape).astype(np.float32)
-            if name == "style":
-                h5["pca/mean"], h5["pca/components"] = np.zeros(WIDTH, np.float32), np.eye(WIDTH, dtype=np.float32)
-                h5["pca/explained_variance"] = np.ones(WIDTH, np.float32)
-                h5["pca"].attrs["explained_variance_ratio"] = 1.0
+    for i in range(STYLES):
+        (folder / "wikiart" / f"style-{i}").mkdir(parents=True, exist_ok=True)
+    for name, p in zip(tqdm(names, desc="pictures", unit="file"), painter, strict=True):
+        (a, b), (u, v) = palettes[p] + rng.normal(0, 15, (2, 3)), waves[p % STYLES] + rng.normal(0, 0.3, 2)
+        share = 0.5 + 0.5 * np.sin(u * x + v * y + rng.uniform(0, 6))[..., None]
+        pixels = a * share + b * (1 - share) + rng.normal(0, 12, (*share.shape[:2], 1))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / "wikiart" / name, quality=80)
     with open(folder / PUBLISHED, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["Image", "X", "Y"])
@@ -87,7 +64,7 @@ def make(folder, n_works, settings):
 
 
 def run(command):
-    """Seconds and peak memory in MB of one process, and its closing line."""
+    """Seconds on the clock and of processors, peak memory in MB, and the closing lines of one process."""
     reader, writer = os.pipe()
     began = time.perf_counter()
     child = os.fork()
@@ -103,26 +80,39 @@ def run(command):
     return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said.strip()
 
 
+def jobs(settings, asked):
+    """(script, names of the stages that it makes) of those that were asked for, else of all that are out of date."""
+    made = set()
+    for name in asked or NAMES:
+        together = next(((script, names) for script, names in TOGETHER.items() if name in names), None)
+        script, names = together or (BY_NAME[name].script, (name,))
+        if name not in made and (asked or name in AFTER or any(store.why_stale(settings, n) for n in names)):
+            yield script, names
+        made.update(names)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--works", type=int, default=WORKS)
-    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--maps", default="{combined: {content: 1, style: 1}}")
+    parser.add_argument("--stages", nargs="+", choices=NAMES, metavar="STAGE", help=", ".join(NAMES))
     options = parser.parse_args()
-    flags, settings = settings_of(options.folder.resolve(), options.maps)
-    if not (options.folder / PUBLISHED).exists():
-        make(options.folder.resolve(), options.works, settings)
-    print(header("numpy", "faiss-cpu", "openTSNE") + "\n")
-    print(
-        f"| stage, {options.works:,} works | seconds | of processors | peak MB | closing line |\n|---|---|---|---|---|"
-    )
-    for name in options.stages:
-        extra = [str(options.folder / PUBLISHED)] if name == "imported_map" else []
-        script = BY_NAME[name].script
-        seconds, processors, peak, said = run([sys.executable, str(REPO / script), *extra, *flags])
+    folder = options.folder.resolve()
+    given = (f"paths.images={folder}/wikiart", f"paths.outputs={folder}/outputs", *SETTINGS)
+    settings = config.load(None, given)
+    if not (folder / PUBLISHED).exists():
+        make(folder, options.works)
+    planned = plans.needs(settings, options.works)
+    print(header("numpy", "keras", "faiss-cpu", "openTSNE") + "\n")
+    print(f"| {options.works:,} works | seconds | of processors | planned | peak MB | closing line |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for script, names in jobs(settings, options.stages):
+        extra = [str(folder / PUBLISHED)] if {"own", "imported_map"} & set(names) else []
+        command = [sys.executable, str(REPO / script), *extra, *(word for s in given for word in ("--set", s))]
+        seconds, processors, peak, said = run(command)
+        plan = f"{sum(planned[name].seconds for name in names):,.0f}" if names[0] in planned else ""
         closing = said.splitlines()[-1].partition(": ")[2]
-        print(f"| {script} | {seconds:.0f} | {processors:.0f} | {peak:,.0f} | {closing} |", flush=True)
+        print(f"| {script} | {seconds:,.0f} | {processors:,.0f} | {plan} | {peak:,.0f} | {closing} |", flush=True)
 
 
 if __name__ == "__main__":
