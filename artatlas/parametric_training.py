@@ -21,6 +21,10 @@ WARMUP_SHARE = 0.25  # of the epochs of `kl` are regression
 # `kl` multiplies the outputs by this. They stand for the whole width of the map, so that without it one step of Adam
 # moves works across clusters, and with batches of a tenth of the works the map is torn apart and never mends.
 OUTPUT_SCALE = 0.1
+# Neighbours that a work meets on average in a batch drawn at random. Where they are fewer, with the defaults from some
+# 10,000 works on, batches are drawn around works, or there is little to learn from in them (docs/EXPERIMENTS.md).
+LEAST_NEAR = 3
+ANCHORS = 4  # then one work in so many is drawn at random, and the others are its neighbours
 MIN_SPLIT = 4  # different works; below, there is nothing to hold out and there are no neighbours to keep
 PROBE = 1000  # works at most on each side of the split that the loss after an epoch is measured on
 
@@ -43,6 +47,20 @@ def kl_divergence(tf: Any, p: Any, coordinates: Any, alpha: float) -> Any:
 def batches(rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """All rows once, shuffled, in batches of at most `batch_size` of even size; none is dropped."""
     return np.array_split(rng.permutation(rows), -(-len(rows) // batch_size))
+
+
+def batch_around(p: Any, works: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A batch in which neighbours meet: the first of the `works` (B,), and neighbours of these, drawn by P.
+
+    p : (N, N) CSR; starts : (M + 1,) float64, the sums of p.data before each of its M entries, and of all
+
+    Returns at most B rows of p, each once.
+    """
+    anchors = works[: -(-len(works) // ANCHORS)]
+    first, end = p.indptr[anchors, None], p.indptr[anchors + 1, None]
+    drawn = starts[first] + (starts[end] - starts[first]) * rng.random((len(anchors), ANCHORS - 1))
+    entries = np.clip(np.searchsorted(starts, drawn, side="right") - 1, first, end - 1)
+    return np.unique(np.concatenate([anchors, p.indices[entries].ravel()]))
 
 
 def batch_affinities(p: Any, rows: np.ndarray) -> np.ndarray:
@@ -108,19 +126,25 @@ def regression(tf: Any, coordinates: np.ndarray, network: Network, draw: Callabl
 
 
 def parametric_tsne(
-    tf: Any, features: np.ndarray, known: np.ndarray, perplexity: float, alpha: float, network: Network,
-    draw: Callable[[], list[np.ndarray]],
+    tf: Any, features: np.ndarray, known: np.ndarray, perplexity: float, settings: ParametricTsne, network: Network,
+    draw: Callable[[], list[np.ndarray]], rng: np.random.Generator,
 ) -> Objective:  # fmt: skip
     """KL(P || Q), P of the training works (rows `known`) for training and of just the given rows for measuring."""
     span = network.map_high - network.map_low
     p = parametric.affinities(features[known], perplexity)
     position = np.zeros(len(features), dtype=np.int64)
     position[known] = np.arange(len(known))
+    starts = np.concatenate([[0.0], np.cumsum(p.data, dtype=np.float64)])
+
+    def around() -> list[np.ndarray]:
+        return [known[batch_around(p, position[rows], starts, rng)] for rows in draw()]
+
+    n_near = p.nnz / len(known) * settings.batch_size / len(known)
     return Objective(
-        lambda outputs, target: kl_divergence(tf, target, outputs * span, alpha),
+        lambda outputs, target: kl_divergence(tf, target, outputs * span, settings.alpha),
         lambda rows: batch_affinities(p, position[rows]),
         lambda rows: parametric.affinities(features[rows], perplexity).toarray(),
-        draw,
+        draw if n_near >= LEAST_NEAR else around,
     )
 
 
@@ -170,7 +194,7 @@ def train(
     phases = [(regression(tf, coordinates, network, draw), settings.epochs)]
     if settings.objective == "kl" and len(known) >= MIN_SPLIT:
         n_warmup = round(WARMUP_SHARE * settings.epochs)
-        kl = parametric_tsne(tf, features, known, perplexity, settings.alpha, network, draw)
+        kl = parametric_tsne(tf, features, known, perplexity, settings, network, draw, rng)
         phases = [(phases[0][0], n_warmup), (kl, settings.epochs - n_warmup)]
     measure = measurer(phases[-1][0], model, features, network, is_test, rng)
     losses: list[list[float]] = []

@@ -138,6 +138,41 @@ def test_affinities_of_few_or_equal_works_are_finite(n_works):
         assert np.isfinite(p).all() and np.isclose(p.sum(), 1)
 
 
+def test_a_batch_around_works_holds_them_and_neighbours_as_p_draws_them():
+    """Of 2,000 works, 40 drawn at random are no neighbours of each other; these are, and the near more often."""
+    rng = np.random.default_rng(0)
+    p = parametric.affinities(rng.normal(size=(2000, 5)).astype(np.float32), 10)
+    starts = np.concatenate([[0.0], np.cumsum(p.data, dtype=np.float64)])
+    times, works = np.zeros(2000), rng.permutation(2000)[:40]
+    for _ in range(400):
+        batch = parametric_training.batch_around(p, works, starts, rng)
+        assert len(np.unique(batch)) == len(batch) <= 40 and np.isin(works[:10], batch).all()
+        others = np.setdiff1d(batch, works[:10])
+        assert len(others) > 10 and (p[works[:10]][:, others].sum(axis=0) > 0).all()
+        times[others] += 1
+    row = p[[works[0]]].toarray()[0]
+    lone = (p[works[1:10]].sum(axis=0) == 0) & (row > 0)  # neighbours of the first work alone
+    lone[works[:10]] = False
+    expected = 1 - (1 - row[lone] / row.sum()) ** 3  # three draws
+    assert np.corrcoef(times[lone], expected)[0, 1] > 0.9
+    assert np.isclose(times[lone].sum() / 400, expected.sum(), rtol=0.1)
+
+
+@pytest.mark.parametrize("least, is_around", [(0, False), (np.inf, True)])
+def test_batches_are_drawn_around_works_where_neighbours_would_not_meet(monkeypatch, least, is_around):
+    monkeypatch.setattr(parametric_training, "LEAST_NEAR", least)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 5)).astype(np.float32)
+    known = np.arange(0, 300, 2)
+    network = parametric_training.fit_constants(features, features[:, :2])
+    objective = parametric_training.parametric_tsne(
+        None, features, known, 5, config.load().parametric_tsne, network, lambda: [known[:40], known[40:]], rng
+    )
+    batches = objective.batches()
+    assert np.isin(np.concatenate(batches), known).all()
+    assert ([*map(list, batches)] != [[*known[:40]], [*known[40:]]]) == is_around
+
+
 def test_batches_hold_every_row_once_and_the_affinities_among_them_sum_to_one():
     rng = np.random.default_rng(0)
     rows = np.arange(100, 200)
