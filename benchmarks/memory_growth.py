@@ -147,7 +147,7 @@ def main():
             for stages, n_measured in ((others, n_works), (seen, options.most_seen)):
                 measured = measure(n_measured, stages, Path(temporary) / "collection") if stages else {}
                 found |= {(name, n_works): of for name, of in measured.items()}
-    print(header("numpy", "openTSNE", "scikit-learn", "tensorflow-cpu"))
+    print(header("numpy", "openTSNE", "scikit-learn", "keras"))
     few, many = options.works
     print(f"Few works are {few:,}, many are {many:,} (content, style: {min(many, options.most_seen):,}).\n")
     print("| stage | few works | many works | growth | of it held | seconds | verdict |\n|---|---|---|---|---|---|---|")

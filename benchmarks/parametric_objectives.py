@@ -135,7 +135,7 @@ def main():
     features, labels = read_data(options.data, options.config and settings, options.label)
     learning = settings.parametric_tsne.model_copy(update={"epochs": options.epochs or settings.parametric_tsne.epochs})
     tf = vgg.start_tensorflow(settings)
-    print(f"{header('tensorflow-cpu', 'keras', 'openTSNE')}; {len(features):,} works, {features.shape[1]} dimensions")
+    print(f"{header('keras', 'openTSNE')}; {len(features):,} works, {features.shape[1]} dimensions")
     print(f"\n{learning.epochs} epochs\n\n| method | seed | trustworthiness (12) | 1-NN error | KL | seconds |")
     print("|---|---|---|---|---|---|", flush=True)
     for seed in options.seeds:

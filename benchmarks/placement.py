@@ -231,7 +231,7 @@ def main():
         is_wanted = name in ("images", "tsne") or any(name in weights for weights in settings.maps.values())
         if is_wanted and store.why_stale(settings, name):  # a run that was stopped goes on
             print(f"{stage.__name__}: {stage.main(settings)[1]}", file=sys.stderr, flush=True)
-    print(f"{header('openTSNE', 'faiss-cpu', 'tensorflow-cpu')}; {len(rest):,} works, {len(names)} held out\n")
+    print(f"{header('openTSNE', 'faiss-cpu', 'keras')}; {len(rest):,} works, {len(names)} held out\n")
     print("| placed by | against the map | new works, median | works on both, median | right | trustworthiness (12) |")
     print("|---|---|---|---|---|---|")
     found, calibration = place(settings, [new])

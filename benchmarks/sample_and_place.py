@@ -134,7 +134,7 @@ def main():
             maps[f"t-SNE of {options.share:.0%}, the others by {name}"] = found, of_sample + seconds
     if any(each is None for each, _ in maps.values()):
         return
-    print(header("numpy", "openTSNE", "tensorflow-cpu"), f"; {n_works:,} works, {data.features.shape[1]} dimensions\n")
+    print(header("numpy", "openTSNE", "keras"), f"; {n_works:,} works, {data.features.shape[1]} dimensions\n")
     print("| map | seconds | T(12) | neighbours kept | of the others alone | 5-NN accuracy | of the others alone |")
     print("|---|---|---|---|---|---|---|")
     for name, (coordinates, seconds) in maps.items():

@@ -227,7 +227,7 @@ def main():
                       f" {seconds:.1f} s", file=sys.stderr, flush=True)  # fmt: skip
     n_labels = len(np.unique(bench.labels[bench.chosen]))
     seeds = ", ".join(map(str, arguments.seeds))
-    print(header("numpy", "tensorflow-cpu", "keras") + f". {bench.chosen.sum():,} works of {n_labels} labels,"
+    print(header("numpy", "keras") + f". {bench.chosen.sum():,} works of {n_labels} labels,"
           f" {arguments.folds} folds, seeds {seeds}, {arguments.protocol}.\n")  # fmt: skip
     print(table(results))
 

@@ -132,7 +132,7 @@ def compare(verifier, works, n_pairs, repeats):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     n_done = {"in blocks": n_pairs, "a step of Python a pair": few, "a call of a network a pair": calls}
-    print(header("numpy", "tensorflow-cpu", "keras") + f". {N_WORKS:,} works of {N_DIMENSIONS} dimensions.\n")
+    print(header("numpy", "keras") + f". {N_WORKS:,} works of {N_DIMENSIONS} dimensions.\n")
     print("| scoring | pairs a second | s for 1,048,576 | times as long |\n|---|---|---|---|")
     per_pair = {name: [s / n_done[name] for s in found] for name, found in seconds.items()}
     for name, found in per_pair.items():
