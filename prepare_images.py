@@ -123,8 +123,9 @@ def join_shards(paths: list[Path]) -> dict[str, np.ndarray]:
 
 def duplicates(ids: list[str], digests: list[str]) -> list[str]:
     """For each work the id of the first that decodes to the same, "" for that first one itself."""
-    first = {digest: image_id for image_id, digest in reversed(list(zip(ids, digests, strict=True)))}
-    return ["" if first[digest] == image_id else first[digest] for image_id, digest in zip(ids, digests, strict=True)]
+    first: dict[str, str] = {}
+    found = [first.setdefault(digest, image_id) for image_id, digest in zip(ids, digests, strict=True)]
+    return ["" if original == image_id else original for image_id, original in zip(ids, found, strict=True)]
 
 
 def write_pictures(h5: h5py.File, paths: list[Path], n_works: int, network_px: int) -> None:
@@ -140,9 +141,9 @@ def fill_pictures(pixels: h5py.Dataset, thumbnails: h5py.Dataset, paths: list[Pa
         with np.load(path, allow_pickle=False) as shard:
             ends = np.cumsum(shard["thumbnail_bytes"])
             pixels[row : row + len(ends)] = shard["pixels"]
-            for thumbnail in np.split(shard["thumbnails"], ends)[:-1]:  # what follows the last end is empty
-                thumbnails[row] = thumbnail  # one by one: h5py takes arrays of equal length for a matrix
-                row += 1
+            # What follows the last end is empty.
+            store.write_blobs(thumbnails, row, np.split(shard["thumbnails"], ends)[:-1])
+            row += len(ends)
 
 
 def shard_folder(files: list[File], config: Config) -> Path:
@@ -216,9 +217,10 @@ def add_works(config: Config, folder: Path, csv_file: Path | None) -> tuple[Path
         if works:
             fill_pictures(h5["pixels"], h5["thumbnails"], paths, n_before)
             h5["width"][n_before:], h5["height"][n_before:] = found["size"].T
-            duplicate_of += added_pictures.duplicates(old, h5, n_before)
         new_digests = found["digest"] if works else np.array([], object)
-        reuse.write_digests(h5, np.concatenate([reuse.read_digests(old), new_digests]))
+        digests = np.concatenate([reuse.read_digests(old), new_digests])
+        duplicate_of += duplicates(ids, digests.tolist())[n_before:]
+        reuse.write_digests(h5, digests)
         write_texts(h5, duplicate_of, columns, before.skipped + skipped, metadata.sha256(config, before.added))
     shards.remove(shard_files)
     summary = summarise(len(works), len(skipped), sum(map(bool, duplicate_of[n_before:])))

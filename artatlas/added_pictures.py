@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from artatlas.additions import Additions
 from artatlas.collection import File, Outcome
 from artatlas.config import Config
 from artatlas.errors import UserError
+from artatlas.sources import blocks
 
 COPIED_BYTES = 64 << 20  # of pixels at a time
 
@@ -53,33 +52,6 @@ def read(config: Config, folder: Path, csv_file: Path | None) -> Before:
     )  # fmt: skip
 
 
-def duplicates(before: h5py.File, h5: h5py.File, n_before: int) -> list[str]:
-    """For each work of `h5` from row n_before on, the id of the first work that decodes to the same; "" for none.
-
-    The works before that row are those of `before`, which also says what is a copy among them.
-    """
-    ids, sizes = store.read_ids(h5), np.column_stack((h5["width"][:], h5["height"][:])).tolist()
-    looks = {row: _look(sizes[row], h5["thumbnails"][row]) for row in range(n_before, len(ids))}
-    first: dict[bytes, str] = {}  # whole pictures: those of works that look like a new one, and the new ones
-    wanted, is_copy = set(looks.values()), before["duplicate_of"].asstr()[:] != ""
-    for row, thumbnail in enumerate(before["thumbnails"]):
-        if not is_copy[row] and (look := _look(sizes[row], thumbnail)) in wanted:
-            first.setdefault(_whole(look, before["pixels"][row]), ids[row])
-    found = []
-    for row, look in looks.items():
-        original = first.setdefault(_whole(look, h5["pixels"][row]), ids[row])
-        found.append("" if original == ids[row] else original)
-    return found
-
-
-def _look(size: Sequence[int], thumbnail: np.ndarray) -> bytes:
-    return hashlib.sha256(f"{size[0]} {size[1]} ".encode() + thumbnail.tobytes()).digest()
-
-
-def _whole(look: bytes, pixels: np.ndarray) -> bytes:
-    return hashlib.sha256(look + pixels.tobytes()).digest()
-
-
 def copy_pictures(before: h5py.File, h5: h5py.File, n_works: int) -> None:
     """Makes `pixels`, `thumbnails`, `width` and `height` for n_works, whose first rows are those of `before`."""
     shape, n_before = before["pixels"].shape[1:], len(before["pixels"])
@@ -89,8 +61,8 @@ def copy_pictures(before: h5py.File, h5: h5py.File, n_works: int) -> None:
         rows = slice(start, min(start + step, n_before))
         pixels[rows] = before["pixels"][rows]
     thumbnails = h5.create_dataset("thumbnails", (n_works,), h5py.vlen_dtype(np.uint8))
-    for row, thumbnail in enumerate(before["thumbnails"]):  # one by one: h5py takes arrays of equal length for a matrix
-        thumbnails[row] = thumbnail
+    for rows in blocks(n_before):
+        store.write_blobs(thumbnails, rows.start, before["thumbnails"][rows])
     for name in ("width", "height"):
         sides = h5.create_dataset(name, (n_works,), np.int32)
         sides[:n_before] = before[name][:]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artatlas import neighbors
+from artatlas import neighbors, sources
 
 BLOCK = 128  # works at a time
 EXACT_UP_TO = 10_000  # works whose ranks are counted among all others; above, among LANDMARKS drawn works and scaled up
@@ -142,22 +142,44 @@ def compare_some(
     features: np.ndarray, coordinates: np.ndarray, rows: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """kept, trustworthiness and continuity (R,) of the works `rows` (R,) alone, their ranks counted among all works."""
-    n_works = len(features)
     found = np.ones((3, len(rows)))
-    for i, row in enumerate(rows.tolist()):
-        sides = []
-        for x in (features, coordinates):
-            squared = np.square(x - x[row], dtype=np.float64).sum(axis=1)
-            squared[row] = np.inf
-            sides.append((squared, np.argsort(squared, kind="stable")[:k]))
-        for column, ((squared, nearest), (_, shown)) in enumerate((sides, sides[::-1])):
-            is_kept = squared[shown] <= squared[nearest[-1]]
-            rank = 1 + np.array([(squared < limit).sum() for limit in squared[shown]])
-            off = np.where(is_kept, 0, np.maximum(rank - k, 0)).sum()
-            found[1 + column, i] = 1 - min(1.0, off * 2 / (k * (2 * n_works - 3 * k - 1)))
-            if column == 0:
-                found[0, i] = is_kept.mean()
+    worst = k * (2 * len(features) - 3 * k - 1) / 2
+    for some in _blocks(len(rows)):
+        on_sides = zip(*[_squared_distances(x, rows[some]) for x in (features, coordinates)], strict=True)
+        for i, sides in enumerate(on_sides, some.start):
+            nearest = [_nearest(squared, k) for squared, _ in sides]
+            for column, (one, other) in enumerate(((0, 1), (1, 0)), start=1):
+                squared, tolerance = sides[one]
+                shown, reach = squared[nearest[other]], squared[nearest[one]].max()
+                is_kept = shown <= reach + tolerance
+                ranks = 1 + np.array([np.count_nonzero(squared < limit - tolerance) for limit in shown])
+                off = np.where(is_kept, 0, np.maximum(ranks - k, 0)).sum()
+                found[column, i] = 1 - min(1.0, off / worst)
+                if column == 1:
+                    found[0, i] = is_kept.mean()
     return found[0], found[1], found[2]
+
+
+def _squared_distances(x: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+    """Of each of the works `rows` (R,) to all works of `x` (N, D), infinite to itself: (N,) float64, and within how
+    much of each other two of them are equal."""
+    origin = x.mean(axis=0, dtype=np.float64)
+    asked = x[rows] - origin
+    squared, longest = np.empty((len(rows), len(x))), 0.0
+    for block in sources.blocks(len(x)):
+        some = x[block] - origin
+        squares = np.einsum("ij,ij->i", some, some)
+        longest = max(longest, float(squares.max()))
+        squared[:, block] = squares - 2 * asked @ some.T
+    squared += np.einsum("ij,ij->i", asked, asked)[:, None]
+    squared[np.arange(len(rows)), rows] = np.inf
+    return ((row, ROUNDING * longest) for row in squared)
+
+
+def _nearest(squared: np.ndarray, k: int) -> np.ndarray:
+    """The k least of (N,), equals in the order of rows."""
+    near = np.flatnonzero(squared <= np.partition(squared, k - 1)[k - 1])
+    return near[np.argsort(squared[near], kind="stable")[:k]]
 
 
 def near_limit(n_works: int, k: int) -> int:

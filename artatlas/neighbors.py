@@ -105,19 +105,35 @@ def extend(
     known_rows, known_distances : (O, K) of works that were there, the first O of `features`: rows of the base, which
         may be new ones where a new work took the place of its duplicate, and their distances
     """
-    n_known = len(known_rows)
+    n_known, k = len(known_rows), min(k, len(base) - 1)
+    if known_rows.shape[1] < k:  # lists of few works, all of which are in them
+        return find(prepare(base, "none", "exact", 0), features, k, own)
     added = np.flatnonzero(is_new)
     place = np.full(len(base), -1)  # of each of the base among the added
     place[added] = np.arange(len(added))
-    own_added = np.where(own[:n_known] >= 0, place[own[:n_known]], -1)
-    rows, distances = find(prepare(base[added], "none", "exact", 0), features[:n_known], k, own_added)
-    known_distances = np.where(is_new[known_rows], np.float32(np.inf), known_distances)  # they are found again
-    rows = np.hstack([known_rows, added[rows]])
-    distances = np.hstack([known_distances, distances])
-    order = np.lexsort((rows, distances), axis=1)[:, : min(k, len(base) - 1)]
-    rows, distances = np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
-    new_rows, new_distances = find(prepare(base, "none", "exact", 0), features[n_known:], rows.shape[1], own[n_known:])
+    rows = known_rows.copy()
+    distances = np.where(is_new[known_rows], np.float32(np.inf), known_distances)  # they are found again
+    asked = _may_be_nearer(features[:n_known], base[added], distances.max(axis=1, initial=0))
+    own_asked = np.where(own[asked] >= 0, place[own[asked]], -1)
+    found, measured = find(prepare(base[added], "none", "exact", 0), features[asked], k, own_asked)
+    both, of_both = np.hstack([rows[asked], added[found]]), np.hstack([distances[asked], measured])
+    order = np.lexsort((both, of_both), axis=1)[:, :k]
+    rows[asked], distances[asked] = (np.take_along_axis(x, order, axis=1) for x in (both, of_both))
+    new_rows, new_distances = find(prepare(base, "none", "exact", 0), features[n_known:], k, own[n_known:])
     return np.vstack([rows, new_rows]), np.vstack([distances, new_distances])
+
+
+def _may_be_nearer(queries: np.ndarray, vectors: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Rows (A,) of the queries (Q, D) that may have one of `vectors` within `limits` (Q,); all that do are in it."""
+    if not len(vectors):
+        return np.zeros(0, np.int64)
+    longest = float(np.einsum("ij,ij->i", vectors, vectors).max())
+    asked = []
+    for some in _slices(len(queries), QUERIES):
+        nearest, _ = _propose(queries[some], vectors, 1, None, inner=False)
+        error = ROUNDING * (np.einsum("ij,ij->i", queries[some], queries[some]) + longest)
+        asked.append(some.start + np.flatnonzero(nearest <= np.square(limits[some], dtype=np.float64) + error))
+    return np.concatenate(asked)
 
 
 def recall(searchable: Searchable, queries: np.ndarray, k: int, own: np.ndarray, rows: np.ndarray) -> float:
