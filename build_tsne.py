@@ -44,20 +44,24 @@ def add_works(config: Config, image_ids: np.ndarray, inputs: dict[str, str]) -> 
             attributes, added = dict(h5[name].attrs), h5.get(f"{name}/added", {})
             before[name] = h5[f"{name}/coordinates"][:], attributes, {key: added[key][:] for key in added}
     new_ids = image_ids[n_before:]
+    used = {source for weights in config.maps.values() for source in weights} if len(new_ids) else set()
+    new = {source: sources.read_features(config, new_ids, {source: 1.0}, "none")[0] for source in sorted(used)}
 
     # 2. Compute
+    strange = joining.novelty_by_source(config, image_ids[:n_drawn], new)
     with store.create(output, "tsne", recipe, inputs) as h5:
         store.write_ids(h5, image_ids)
         for name, weights in config.maps.items():
             coordinates, attributes, added = before[name]
             if len(new_ids):
                 joined = joining.join(
-                    config, image_ids[:n_drawn], coordinates[:n_drawn], recipe["perplexity"], dict(weights), new_ids
-                )
+                    config, image_ids[:n_drawn], coordinates[:n_drawn], recipe["perplexity"], dict(weights), new,
+                    strange,
+                )  # fmt: skip
                 coordinates = np.concatenate([coordinates, joined.coordinates])
                 attributes["share_right"] = joined.share_right
-                new = {"certainty": joined.certainty, "is_off_map": joined.is_off_map}
-                added = {key: np.concatenate([added[key], new[key]]) if added else new[key] for key in new}
+                told = {"certainty": joined.certainty, "is_off_map": joined.is_off_map}
+                added = {key: np.concatenate([added[key], told[key]]) if added else told[key] for key in told}
 
             # 3. Write
             h5[f"{name}/coordinates"] = coordinates

@@ -88,10 +88,10 @@ def build_tiles(
     viewer, threads = config.viewer, n_threads(config.machine.threads)
     background = ImageColor.getrgb(viewer.background)[:3]
     tiling = Tiling(viewer.tile_px, viewer.overlap, viewer.format, viewer.quality, background)
-    cells = Shelf(work / "cells", viewer.cell_px - viewer.gap_px, len(works.ids))
-    dots = Shelf(work / "dots", viewer.scatter_px, len(works.ids))
+    cells = Shelf(work / "cells", viewer.cell_px - viewer.gap_px)
+    dots = Shelf(work / "dots", viewer.scatter_px)
     by_row = np.argsort(works.rows)
-    shelf_rows = np.argsort(by_row)
+    thumbnail_rows = np.argsort(by_row)
     digests = np.array([f"{picture} {viewer.fit}" for picture in pictures], object)
     fitted = [
         np.array([thumbs.shown_size(size, shelf.side, fit) for size in works.sizes.tolist()])
@@ -105,17 +105,17 @@ def build_tiles(
              mosaic.scatter_boxes(each, fitted[1], viewer.scatter_px, viewer.scatter_spread, n_drawn)),
         ):  # fmt: skip
             name = f"{each.name}_{kind}"
-            picture = Mosaic(size, background, shelf, boxes, shelf_rows, digests)
+            picture = Mosaic(size, background, shelf, boxes, thumbnail_rows, digests)
             pieces = config.outputs / PIECES / name
             pyramid = Pyramid(picture, tiling, work / "tiles" / name, work / "pieces" / name, previous / name, pieces)
             layouts.append(Layout(name, size, boxes, pyramid))
-    is_drawn = np.zeros(len(works.ids), bool)  # in the order of the shelves
+    is_drawn = np.zeros(len(works.ids), bool)  # in the order of `thumbnails`
     for layout in layouts:
         for plan in layout.pyramid.drawn_plans():
             is_drawn[plan.rows] = True
     if is_drawn.any():
         shapes = [[tuple(shape) for shape in each[by_row].tolist()] for each in fitted]
-        thumbs.decode(thumbnails, (cells, dots), shapes, is_drawn, threads)
+        thumbs.decode(thumbnails, (cells, dots), shapes, np.flatnonzero(is_drawn), threads)
     with cluster.executor(config.machine) as pool:
         for layout in layouts:
             layout.pyramid.build(pool)

@@ -47,8 +47,8 @@ def all_neighbors(config: Config, update: bool) -> tuple[Path, str]:
     # 1. Read
     settings, works = config.similar, queries.read_works(config)
     neighbors.set_threads(images.n_threads(config.machine.threads))
-    index = neighbors.resolve_index(settings.index, len(works.base))
     known = neighbor_lists.read_known(config, works) if update else None
+    index = known.index if known else neighbors.resolve_index(settings.index, len(works.base))
 
     # 2. Compute
     found = {}

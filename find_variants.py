@@ -52,7 +52,9 @@ def read_candidates(config: Config, image_ids: np.ndarray, is_copy: np.ndarray) 
             of_space = np.column_stack((np.repeat(rows, near.shape[1]), near.ravel()))
             pairs.append(of_space[~is_copy[of_space].any(axis=1)])
         made_from = str(h5.attrs["fingerprint"])
-    return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0), made_from
+    joined, n_works = np.sort(np.concatenate(pairs), axis=1), len(image_ids)
+    codes = np.unique(joined[:, 0] * n_works + joined[:, 1])  # one number a pair: pairs take ten times as long to sort
+    return np.column_stack(np.divmod(codes, n_works)), made_from
 
 
 def read_known(config: Config, image_ids: np.ndarray) -> tuple[list[Found], dict[str, Any], int]:

@@ -8,7 +8,8 @@ Run     python run_all.py                     skips every stage whose settings a
         python run_all.py --plan              tells what would run, and the disk, memory and time that it takes
         python run_all.py --add FOLDER [--add-metadata CSV]
                                               lets the new pictures of FOLDER in, and nothing that is there moves: its
-                                              embeddings, places, cells, distances and tiles stay to the byte
+                                              embeddings, places, cells, distances and tiles stay to the byte (the
+                                              mosaics of more than 10,000 works are left as they were)
         python run_all.py --from images       draws everything anew, with what was added
 Cost    the sum of the stages; under 5 s when nothing has changed
 """
@@ -28,6 +29,7 @@ from artatlas.errors import UserError
 from artatlas.stages import BY_NAME, STAGES, TOGETHER, Stage
 
 MADE_ANEW = ("render_grid.py", "build_viewer.py")  # with --add too; tiles that show what they showed stay
+PICTURES_UP_TO = 10_000  # works; above, --add leaves the mosaics alone: all of them are drawn, which takes minutes
 FOLDER = Path(__file__).resolve().parent
 NAMES = [stage.name for stage in STAGES]
 
@@ -172,6 +174,9 @@ def main(
         began = time.perf_counter()
         if not is_due(stage):
             lines.append((stage.script, "up to date", ""))
+            continue
+        if add and stage.name == "pictures" and drift.read(config)["works"] > PICTURES_UP_TO:
+            lines.append((stage.script, "left out", f"to draw them anew, run: {config.command(stage.script)}"))
             continue
         script, names = script_for(stage, is_due)
         print(f"{script} ...", file=sys.stderr, flush=True)

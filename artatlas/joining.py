@@ -31,22 +31,23 @@ class Joined:
 
 def join(
     config: Config, image_ids: np.ndarray, coordinates: np.ndarray, perplexity: float, weights: dict[str, float],
-    new_ids: np.ndarray,
+    new: dict[str, np.ndarray], strange: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> Joined:  # fmt: skip
-    """Places works (M,) on a map (N, 2) of works (N,), from the sources of `weights`, which hold both.
+    """Places works (M,) on a map (N, 2) of works (N,), from the sources of `weights`.
 
     Scalers are those of the map: fitted on its works, in their order.
+
+    new : source -> (M, D) float32, the works' embeddings
+    strange : what `novelty_by_source` tells of them
     """
     features, scalers = sources.read_features(config, image_ids, weights, config.tsne.scaling)
     atlas = placement.prepare(features, coordinates, perplexity, config.placement.seed)
     rehearsed = placement.rehearse(atlas, features, atlas.sample)
-    new = {name: sources.read_features(config, new_ids, {name: 1.0}, "none")[0] for name in weights}
     new_features = np.hstack([scaler.transform(new[name]) for name, scaler in scalers.items()])
     near = placement.neighborhood(atlas, new_features)
     found = placement.gather(near, atlas.bandwidth)
     agreed = placement.agreement(near, found, atlas.bandwidth)
-    del features, atlas  # before the embeddings are read once more
-    own_novelty, new_novelty = novelty(config, image_ids, new)
+    own_novelty, new_novelty = joined_novelty({name: strange[name] for name in weights})
     calibration = placement.calibrate(*rehearsed, own_novelty, config.placement.off_map_share)
     is_off_map = new_novelty > calibration.off_map_above
     return Joined(found, calibration.certainty_of(agreed), is_off_map, calibration.share_right)
@@ -58,11 +59,20 @@ def novelty(config: Config, image_ids: np.ndarray, embeddings: dict[str, np.ndar
     image_ids : (N,) of the collection
     embeddings : source -> (M, D) float32 of the new works
     """
-    own: list[np.ndarray] = []
-    new: list[np.ndarray] = []
+    return joined_novelty(novelty_by_source(config, image_ids, embeddings))
+
+
+def novelty_by_source(
+    config: Config, image_ids: np.ndarray, embeddings: dict[str, np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The same by each source: `placement.novelty` of own and new works."""
+    found = {}
     for name, rows in embeddings.items():
         raw, _ = sources.read_features(config, image_ids, {name: 1.0}, "none")
-        by_source = placement.novelty(raw, rows, config.placement.seed)
-        for logs, values in zip((own, new), by_source, strict=True):
-            logs.append(np.log(values))
-    return np.exp(np.mean(own, axis=0)), np.exp(np.mean(new, axis=0)).astype(np.float32)
+        found[name] = placement.novelty(raw, rows, config.placement.seed)
+    return found
+
+
+def joined_novelty(by_source: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    own, new = (np.exp(np.mean(np.log(each), axis=0)) for each in zip(*by_source.values(), strict=True))
+    return own, new.astype(np.float32)

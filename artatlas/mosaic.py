@@ -18,7 +18,7 @@ class Mosaic:
     """Thumbnails on a plain ground, pasted in the order of N works, later ones on top.
 
     boxes : (N, 4) int64 px left, top, width, height; left is -1 where a work has no place
-    rows : (N,) int64, of the shelf
+    rows : (N,) int64, of the thumbnails that the shelf is filled from
     digests : (N,) str, of what each work shows
     """
 
@@ -55,9 +55,10 @@ class _MosaicPlan:
     def draw(self) -> Image.Image:
         canvas = np.empty((self.size[1], self.size[0], 4), np.uint8)  # RGBX is how Pillow holds RGB: nothing is copied
         canvas.view(np.uint32)[:] = np.array([*self.background, 255], np.uint8).view(np.uint32)
-        for row, (left, top, width, height) in zip(self.rows.tolist(), self.boxes.tolist(), strict=True):
+        places, n_held = self.shelf.places(self.rows)
+        for place, (left, top, width, height) in zip(places.tolist(), self.boxes.tolist(), strict=True):
             x, y = max(0, -left), max(0, -top)  # what of it lies outside the box
-            pixels = self.shelf.pixels(row, (width, height))[y : self.size[1] - top, x : self.size[0] - left]
+            pixels = self.shelf.pixels(place, n_held, (width, height))[y : self.size[1] - top, x : self.size[0] - left]
             canvas[top + y : top + height, left + x : left + width] = pixels
         return Image.frombuffer("RGBX", self.size, canvas, "raw", "RGBX", 0, 1)
 

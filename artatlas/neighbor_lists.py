@@ -63,6 +63,7 @@ class Known:
 
     rows: np.ndarray  # (O,) where the works of the file are now
     lists: dict[str, Lists]  # of them by space; indices are rows of the file
+    index: str  # that they were found by
     scaled_as: str  # fingerprint of the file whose scalers these are
     additions: list[dict]  # what was added to, for the recipe
 
@@ -84,32 +85,37 @@ def read_known(config: Config, works: Works) -> Known:
             )
             for name in config.similar.spaces
         }  # fmt: skip
-        scaled_as = json.loads(h5.attrs["recipe"]).get("scaled_as", str(h5.attrs["fingerprint"]))
-        additions = store.recipe_after(h5)["additions"]
-    return Known(store.rows_of(ids, works.image_ids), lists, scaled_as, additions)
+        recipe = store.recipe_after(h5)
+        scaled_as = recipe.get("scaled_as", str(h5.attrs["fingerprint"]))
+    return Known(store.rows_of(ids, works.image_ids), lists, recipe["index"], scaled_as, recipe["additions"])
 
 
 def search_added(config: Config, works: Works, name: str, known: Known) -> Lists:
     """Known lists with the added works in them, and lists for these; distances are measured as they were."""
     before = known.lists[name]
     features = queries.read_space(config, works, name, before.scalers).features
-    if _digest(features[known.rows]) != before.features_sha256:
+    if _digest(_take(features, known.rows)) != before.features_sha256:
         files = " or ".join(f"{source}.h5" for source in before.scalers)
         raise UserError(
             f"--update: {files} has other embeddings for works that were there before (a PCA fitted anew changes all)."
             f" Run: {config.command('find_similar.py')}"
         )
-    added = np.setdiff1d(np.arange(len(features)), known.rows)
-    order = np.concatenate([known.rows, added])
-    was_there = np.zeros(len(features), bool)
-    was_there[known.rows] = True
+    is_added = np.ones(len(features), bool)
+    is_added[known.rows] = False
+    order = np.concatenate([known.rows, np.flatnonzero(is_added)])
     rows, distances = neighbors.extend(
-        features[works.base], features[order], works.own[order], ~was_there[works.base],
+        _take(features, works.base), _take(features, order), works.own[order], is_added[works.base],
         works.own[known.rows[before.indices]], before.distances, config.similar.n_neighbors,
     )  # fmt: skip
     back = np.argsort(order)
     indices = works.base[rows[back]].astype(np.int32)
     return Lists(indices, distances[back], before.scalers, _digest(features), before.recall)
+
+
+def _take(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """features[rows], without a copy where these are the first ones in order, as they are of most collections."""
+    are_first = len(rows) <= len(features) and np.array_equal(rows, np.arange(len(rows)))
+    return features[: len(rows)] if are_first else features[rows]
 
 
 def read_scalers(config: Config, space: str) -> dict[str, Scaler] | None:

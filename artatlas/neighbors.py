@@ -24,6 +24,8 @@ ROUNDING = 1e-5  # error of a proposed cost, as a share of the squared lengths: 
 CSLS_NEIGHBORS = 10  # Conneau et al. 2018 use 10 and find the number of little influence
 
 EXACT_UP_TO = 100_000  # works that `auto` searches exactly; at 10,000 building HNSW took three times as long
+BLAS_FROM = 4096  # numbers in the queries, from which on faiss multiplies matrices; by its own limit, 128,000, it takes
+# longer to search for 100 works than for 1,000
 SAMPLE = 500  # works on which an approximate index is compared with the exact search
 HNSW_LINKS = 32  # per work and layer, faiss' own default
 HNSW_BUILD, HNSW_SEARCH = 80, 128  # breadth of the search when building and when searching
@@ -254,6 +256,7 @@ def _propose(
 
     queries = np.ascontiguousarray(queries)
     if index is None:
+        faiss.cvar.distance_compute_blas_threshold = BLAS_FROM
         metric = faiss.METRIC_INNER_PRODUCT if inner else faiss.METRIC_L2
         values, rows = faiss.knn(queries, np.ascontiguousarray(vectors), n, metric=metric)
     else:

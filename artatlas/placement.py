@@ -28,6 +28,14 @@ REFERENCE = 10_000  # works at most that novelty is measured against: it compare
 
 
 @dataclass(frozen=True)
+class Neighborhood:
+    """Of works (M,): the places (M, K, 2) of their neighbours on the map and the weights (M, K), which sum to 1."""
+
+    places: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
 class Atlas:
     """A finished map and what it was drawn from, made by `prepare`.
 
@@ -38,6 +46,7 @@ class Atlas:
     diagonal : length of the map's
     same : works nearer than this in feature space are the same picture
     sample : rows (C,) that calibration is on
+    near_sample : their neighbours, each work itself left out
     """
 
     searchable: Searchable
@@ -47,14 +56,7 @@ class Atlas:
     diagonal: float
     same: float
     sample: np.ndarray
-
-
-@dataclass(frozen=True)
-class Neighborhood:
-    """Of works (M,): the places (M, K, 2) of their neighbours on the map and the weights (M, K), which sum to 1."""
-
-    places: np.ndarray
-    weights: np.ndarray
+    near_sample: Neighborhood
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,15 @@ def prepare(features: np.ndarray, coordinates: np.ndarray, perplexity: float, se
     perplexity = max(1.0, min(perplexity, (n_works - 1) / parametric.NEIGHBOURS_PER_PERPLEXITY))
     searchable = neighbors.prepare(features, "none", "exact", 0)
     sample = np.sort(np.random.default_rng(seed).permutation(n_works)[:CALIBRATED_ON])
-    bandwidth = same = 0.0
+    diagonal = float(np.linalg.norm(np.ptp(coordinates, axis=0)))
+    bandwidth, same, near = 0.0, 0.0, Neighborhood(np.zeros((0, 0, 2)), np.zeros((0, 0)))
     if n_works > 1:
         rank = min(n_works, round(perplexity) + 1)  # the nearest of all is the work itself
         bandwidth = float(np.median(KDTree(coordinates).query(coordinates, k=[rank])[0]))
-        same = SAME * float(np.median(neighbors.find(searchable, features[sample], 1, sample)[1]))
-    diagonal = float(np.linalg.norm(np.ptp(coordinates, axis=0)))
-    return Atlas(searchable, coordinates, perplexity, bandwidth or 1.0, diagonal or 1.0, same, sample)
+        rows, distances = neighbors.find(searchable, features[sample], _n_neighbors(perplexity), sample)
+        same = SAME * float(np.median(distances[:, 0]))
+        near = _weighed(coordinates[rows], distances, perplexity, same)
+    return Atlas(searchable, coordinates, perplexity, bandwidth or 1.0, diagonal or 1.0, same, sample, near)
 
 
 def neighborhood(atlas: Atlas, features: np.ndarray, own: np.ndarray | None = None) -> Neighborhood:
@@ -103,12 +107,20 @@ def neighborhood(atlas: Atlas, features: np.ndarray, own: np.ndarray | None = No
 
     Weights are p(j|i), but where the nearest work shows the same picture it alone counts.
     """
-    n_neighbors = max(1, int(parametric.NEIGHBOURS_PER_PERPLEXITY * atlas.perplexity))
-    rows, distances = neighbors.find(atlas.searchable, features, n_neighbors, own)
-    perplexity = min(atlas.perplexity, rows.shape[1])
-    weights = parametric.conditional_affinities(distances.astype(np.float64) ** 2, perplexity)
-    weights[distances[:, 0] < atlas.same] = np.arange(rows.shape[1]) == 0
-    return Neighborhood(atlas.coordinates[rows].astype(np.float64), weights)
+    rows, distances = neighbors.find(atlas.searchable, features, _n_neighbors(atlas.perplexity), own)
+    return _weighed(atlas.coordinates[rows], distances, atlas.perplexity, atlas.same)
+
+
+def _n_neighbors(perplexity: float) -> int:
+    return max(1, int(parametric.NEIGHBOURS_PER_PERPLEXITY * perplexity))
+
+
+def _weighed(places: np.ndarray, distances: np.ndarray, perplexity: float, same: float) -> Neighborhood:
+    """Neighbours (M, K, 2) at these distances (M, K) in feature space, nearest first."""
+    n_neighbors = distances.shape[1]
+    weights = parametric.conditional_affinities(distances.astype(np.float64) ** 2, min(perplexity, n_neighbors))
+    weights[distances[:, 0] < same] = np.arange(n_neighbors) == 0
+    return Neighborhood(places.astype(np.float64), weights)
 
 
 def gather(near: Neighborhood, bandwidth: float) -> np.ndarray:
@@ -158,7 +170,7 @@ def rehearse(
     """
     if len(features) < 2 or not len(rows):
         return np.zeros(0, np.float32), np.zeros(0, np.float32)
-    near = neighborhood(atlas, features[rows], rows)
+    near = atlas.near_sample if rows is atlas.sample else neighborhood(atlas, features[rows], rows)
     found = place(features[rows]) if place else gather(near, atlas.bandwidth)
     errors = np.linalg.norm(found - atlas.coordinates[rows], axis=1) / atlas.diagonal
     return agreement(near, found, atlas.bandwidth), errors

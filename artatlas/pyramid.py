@@ -326,10 +326,17 @@ def _link(old: Path, path: Path) -> None:
 
 
 def link_or_copy(old: Path | str, path: Path | str) -> None:
+    if not link(old, path):
+        shutil.copyfile(old, path)
+
+
+def link(old: Path | str, path: Path | str) -> bool:
+    """Whether that went: there are file systems without hard links."""
     try:
         os.link(old, path)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(old, path)
+    except OSError:
+        return False
+    return True
 
 
 def _halved(length: int, times: int) -> int:

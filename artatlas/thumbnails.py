@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from artatlas import cli, images, picture_files, pyramid, shards
+from artatlas import cli, images, picture_files, pyramid, shards, store
 from artatlas.config import Config
 
 ROWS = 256  # works a file: 17 MB at 128 px
+AT_A_TIME = 16  # pictures that a thread writes: to link one takes less than to hand it to a thread
+HELD = "held.npy"  # in the folder of a shelf: which works it holds
 PLACEHOLDER = (38, 39, 43)  # the place of a restricted work
 
 
@@ -39,6 +42,10 @@ class Thumbnails:
         rows, hidden = self._rows[some], self._is_restricted[some]
         block = self._dataset[rows[0] : rows[-1] + 1]  # HDF5 reads a slice faster than a selection
         return [None if h else block[row - rows[0]].tobytes() for row, h in zip(rows, hidden, strict=True)]
+
+    def only(self, some: np.ndarray) -> Thumbnails:
+        """Those at (M,) int64, ascending."""
+        return Thumbnails(self._dataset, self._rows[some], self._is_restricted[some])
 
 
 def export(thumbnails: Thumbnails, config: Config, folder: Path, previous: Path) -> list[str]:
@@ -60,11 +67,15 @@ def export(thumbnails: Thumbnails, config: Config, folder: Path, previous: Path)
         digest = hashlib.sha256(jpeg).hexdigest()[:20]
         name = f"{side}/{digest[:2]}/{digest[2:]}.jpg"
         path, old = f"{folder}/{name}", f"{previous}/{name}"
-        if os.path.exists(path) and os.path.getsize(path):  # a power loss leaves files of no bytes
+        if os.path.exists(path):
+            if os.path.getsize(path):
+                return name
+            os.unlink(path)  # what a power loss left
+        if os.path.exists(old) and pyramid.link(old, path):
             return name
         temporary = f"{folder}.{get_ident()}"  # beside the folder, so that what a killed run leaves is not published
         if os.path.exists(old):
-            pyramid.link_or_copy(old, temporary)
+            shutil.copyfile(old, temporary)
         elif side == stored_px:
             with open(temporary, "wb") as file:
                 file.write(jpeg)
@@ -77,7 +88,10 @@ def export(thumbnails: Thumbnails, config: Config, folder: Path, previous: Path)
     threads = images.n_threads(config.machine.threads)
     with ThreadPoolExecutor(threads) as pool, cli.progress(total=len(thumbnails), desc="pictures") as bar:
         for some in shards.slices(len(thumbnails)):
-            names += pool.map(one, thumbnails[some])
+            jpegs = thumbnails[some]
+            parts = [jpegs[start : start + AT_A_TIME] for start in range(0, len(jpegs), AT_A_TIME)]
+            for part in pool.map(lambda part: [one(jpeg) for jpeg in part], parts):
+                names += part
             bar.update(some.stop - some.start)
     return names
 
@@ -94,30 +108,34 @@ def _write_at_most(jpeg: bytes, side: int, quality: int, path: str) -> None:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Decoded thumbnails in one size, ROWS works a file, in the order of `Thumbnails`.
+    """Decoded thumbnails in one size, ROWS works a file: of those works that are drawn, in the order of `Thumbnails`.
 
     A pixel is stored as Pillow and `Mosaic` hold it, RGB and a fourth byte: to be copied it needs no look at its bytes.
     """
 
     folder: Path
     side: int  # px, of the square that each is stored in
-    n_works: int
 
-    def pixels(self, row: int, size: tuple[int, int]) -> np.ndarray:
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
+        """Where works (B,) of `Thumbnails` stand on it, (B,) int64, and how many works it holds."""
+        held = np.load(self.folder / HELD, allow_pickle=False)
+        return np.searchsorted(held, rows), len(held)
+
+    def pixels(self, place: int, n_held: int, size: tuple[int, int]) -> np.ndarray:
         """(height, width, 4) uint8 RGBX of a work whose (width, height) is `size`."""
         n_bytes = size[1] * self.side * 4  # the rows that it takes of its square
-        path, data_start = _file_of(self, row // ROWS)
+        path, data_start = _file_of(self, place // ROWS, n_held)
         with open(path, "rb", buffering=0) as file:  # not memory-mapped: that would count as memory
-            file.seek(data_start + row % ROWS * self.side * self.side * 4)
+            file.seek(data_start + place % ROWS * self.side * self.side * 4)
             rows = np.frombuffer(file.read(n_bytes), np.uint8).reshape(size[1], self.side, 4)
         return rows[:, : size[0]]
 
 
 @functools.lru_cache(maxsize=4096)
-def _file_of(shelf: Shelf, number: int) -> tuple[str, int]:
+def _file_of(shelf: Shelf, number: int, n_held: int) -> tuple[str, int]:
     """The path of one of its files, and where in it the numbers begin."""
     start = number * ROWS
-    path = shelf.folder / shards.file_name(slice(start, min(start + ROWS, shelf.n_works)))
+    path = shelf.folder / shards.file_name(slice(start, min(start + ROWS, n_held)))
     with path.open("rb") as file:
         np.lib.format.read_magic(file)
         np.lib.format.read_array_header_1_0(file)
@@ -143,18 +161,15 @@ def _fitted(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
 
 
 def decode(
-    thumbnails: Thumbnails, shelves: Sequence[Shelf], shapes: Sequence[Sequence[tuple[int, int]]], is_drawn: np.ndarray,
+    thumbnails: Thumbnails, shelves: Sequence[Shelf], shapes: Sequence[Sequence[tuple[int, int]]], drawn: np.ndarray,
     threads: int,
 ) -> None:  # fmt: skip
-    """Fills the shelves: thumbnail i, cut at both ends alike where it must, as shapes[k][i] on shelves[k].
+    """Fills the shelves with the works `drawn` (M,) int64, ascending: thumbnail i, cut at both ends alike where it
+    must, as shapes[k][i] on shelves[k]."""
+    wanted = thumbnails.only(drawn)
 
-    The place of a work that is not drawn, is_drawn (N,) bool, stays empty.
-    """
-    empty = [np.zeros((shelf.side, shelf.side, 4), np.uint8) for shelf in shelves]
-
-    def one(jpeg: bytes | None, is_wanted: bool, *its_shapes: tuple[int, int]) -> list[np.ndarray]:
-        if not is_wanted:
-            return empty
+    def one(jpeg: bytes | None, row: int) -> list[np.ndarray]:
+        its_shapes = [shape[row] for shape in shapes]
         largest = max(shape[0] for shape in its_shapes), max(shape[1] for shape in its_shapes)
         whole = images.open_thumbnail(jpeg, at_least=largest) if jpeg else Image.new("RGB", largest, PLACEHOLDER)
         squares = []
@@ -167,10 +182,19 @@ def decode(
 
     with ThreadPoolExecutor(threads) as pool:
 
-        def work(rows: slice) -> Iterator[list[np.ndarray]]:
-            some = list(pool.map(one, thumbnails[rows], is_drawn[rows], *(shape[rows] for shape in shapes)))
-            yield [np.stack(squares) for squares in zip(*some, strict=True)]
+        def work(some: slice) -> Iterator[list[np.ndarray]]:
+            found = list(pool.map(one, wanted[some], drawn[some].tolist()))
+            yield [np.stack(squares) for squares in zip(*found, strict=True)]
 
         for shelf in shelves:
-            shelf.folder.mkdir(parents=True, exist_ok=True)
-        shards.compute([shelf.folder for shelf in shelves], len(thumbnails), work, "thumbnails", ROWS)
+            hold(shelf, drawn)
+        shards.compute([shelf.folder for shelf in shelves], len(wanted), work, "thumbnails", ROWS)
+
+
+def hold(shelf: Shelf, drawn: np.ndarray) -> None:
+    """Notes which works a shelf holds; what it holds of others goes."""
+    path = shelf.folder / HELD
+    if path.exists() and not np.array_equal(np.load(path, allow_pickle=False), drawn):
+        shutil.rmtree(shelf.folder)
+    with store.replacing(path) as temporary:
+        np.save(temporary, drawn, allow_pickle=False)

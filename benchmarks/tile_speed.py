@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artatlas import mosaic, shards
 from artatlas.layouts import Map
 from artatlas.pyramid import Pyramid, Tiling, n_levels, tile_box
-from artatlas.thumbnails import ROWS, Shelf
+from artatlas.thumbnails import ROWS, Shelf, hold
 
 CELL = 128
 TILING = Tiling(512, 1, "jpg", 82, (0, 0, 0))
@@ -49,12 +49,13 @@ def make(folder: Path, n: int) -> None:
         cells = np.full((rows.stop - rows.start, CELL, CELL, 4), 255, np.uint8)
         cells[..., :3] = [np.roll(grounds[i % 50], i, axis=1) for i in range(rows.start, rows.stop)]
         np.save(folder / "cells" / shards.file_name(rows), cells)
-    shelf = Shelf(folder / "cells", CELL, n)
+    shelf = Shelf(folder / "cells", CELL)
+    hold(shelf, np.arange(n))
     with open(folder / "mosaic.raw", "wb") as file:
         for row in range(-(-n // cols)):
             strip = np.zeros((CELL, cols * CELL, 3), np.uint8)
             for col in range(min(cols, n - row * cols)):
-                strip[:, col * CELL : (col + 1) * CELL] = shelf.pixels(row * cols + col, (CELL, CELL))[..., :3]
+                strip[:, col * CELL : (col + 1) * CELL] = shelf.pixels(row * cols + col, n, (CELL, CELL))[..., :3]
             file.write(strip.tobytes())
 
 
@@ -64,7 +65,7 @@ def ours(folder: Path, n: int) -> None:
     a_map = Map("x", np.zeros((n, 2)), cells, (-(-n // cols), cols))
     size, boxes = mosaic.grid_boxes(a_map, np.full((n, 2), CELL), CELL)
     names = np.array([str(i) for i in range(n)], object)
-    picture = mosaic.Mosaic(size, (0, 0, 0), Shelf(folder / "cells", CELL, n), boxes, np.arange(n), names)
+    picture = mosaic.Mosaic(size, (0, 0, 0), Shelf(folder / "cells", CELL), boxes, np.arange(n), names)
     with TemporaryDirectory(dir=folder) as out:
         pyramid = Pyramid(picture, TILING, Path(out) / "tiles", Path(out) / "pieces", None)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

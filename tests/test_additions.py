@@ -17,6 +17,7 @@ from PIL import Image
 
 import build_tsne
 import prepare_images
+import run_all
 import tsne_to_grid
 from artatlas import additions, config, coranking, drift, shapes, store, swaps
 from artatlas.errors import UserError
@@ -100,6 +101,21 @@ def test_what_was_there_stays_to_the_byte(grown, file):
                 assert rows_of(old, name) == rows_of(new, name), name
         if "pca" in old:
             assert old["pca/components"][:].tobytes() == new["pca/components"][:].tobytes()
+
+
+@pytest.mark.parametrize(("limit", "is_drawn"), [(N_OLD, False), (N_OLD + 4, True)])
+def test_mosaics_of_many_works_stay_as_they_were(grown, painted, tmp_path, monkeypatch, capsys, limit, is_drawn):
+    """They show all works, so that one more costs as much as all."""
+    _, after, new, _ = grown
+    shutil.copytree(after, tmp_path / "outputs")
+    shutil.rmtree(tmp_path / "outputs" / "pictures")
+    told = []
+    monkeypatch.setattr(run_all, "PICTURES_UP_TO", limit)
+    monkeypatch.setattr(run_all, "run_script", lambda config, script, more=(): told.append(script) or "done")
+    settings = config.load(None, tuple(word for word in flags(painted, tmp_path / "outputs") if word != "--set"))
+    run_all.main(settings, add=new)
+    assert ("render_grid.py" in told) == is_drawn and "prepare_images.py" in told
+    assert ("left out  to draw them anew, run: python render_grid.py" in capsys.readouterr().out) != is_drawn
 
 
 def lists(h5, space):
