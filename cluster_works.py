@@ -12,6 +12,7 @@ Cost    on one core, a space: k-means 1 s for 1,000 works in 25 groups, HDBSCAN 
 
 import csv
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from PIL.Image import Image
 
 from artatlas import answers, cli, neighbor_lists, neighbors, queries, sheets, store
 from artatlas.config import Clusters, Config
+from artatlas.images import n_threads
 from artatlas.queries import Catalogue, Works
 
 STARTS = 4  # of k-means, of which the one with the least squared distances counts
@@ -149,9 +151,13 @@ def main(config: Config, update: bool = False) -> tuple[Path, str]:
     output = config.outputs / "clusters.h5"
     with store.open_output(config, "images") as images:
         catalogue = queries.read_catalogue(images, works.image_ids)
-        for name, groups in found.items():
-            write_csv(config.outputs / "clusters" / f"{name}.csv", groups, catalogue)
-            answers.save(draw_sheet(name, groups, catalogue), config.outputs / "clusters" / f"{name}.jpg")
+
+        def write_shown(name: str) -> None:
+            write_csv(config.outputs / "clusters" / f"{name}.csv", found[name], catalogue)
+            answers.save(draw_sheet(name, found[name], catalogue), config.outputs / "clusters" / f"{name}.jpg")
+
+        with ThreadPoolExecutor(n_threads(config.machine.threads)) as pool:
+            list(pool.map(write_shown, found))
     with store.create(output, "clusters", recipe, works.inputs) as h5:
         store.write_ids(h5, works.image_ids)
         for name, groups in found.items():

@@ -32,7 +32,8 @@ from viewer_scale import CHUNK, picture, some_pictures
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO))
-from artatlas import config, neighbor_lists, parametric, queries, shapes, sources, store, vgg, weights
+import run_all
+from artatlas import config, neighbor_lists, parametric, queries, reuse, shapes, sources, store, vgg, weights
 from artatlas.reduce import Pca
 
 SIDE = 32  # px of what the network sees: the smallest that VGG takes
@@ -94,6 +95,7 @@ def make_images(settings, ids):
             h5.create_dataset(f"skipped/{name}", (0,), store.TEXT)
         for name in ("file_bytes", "file_mtime_ns"):
             h5[f"skipped/{name}"] = np.zeros(0, np.int64)
+        reuse.write_digests(h5, np.array(hashes))
         h5.create_group("metadata")
         h5.attrs["metadata_sha256"] = ""
 
@@ -250,7 +252,7 @@ def main():
         built = ""
         if not (folder / "outputs" / "viewer").exists():
             built = "{:.0f} s, {:.0f} s of processors".format(*run(folder, "build_viewer.py")[:2])
-        if not (folder / "outputs" / "pictures").exists():
+        if options.works <= run_all.PICTURES_UP_TO and not (folder / "outputs" / "pictures").exists():
             run(folder, "render_grid.py")
         before = folder / "before"
         if not before.exists():
