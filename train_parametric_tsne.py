@@ -12,7 +12,8 @@ Cost    about 25 s for 250 works and 75 s for 1,200 on 2 busy cores, TensorFlow'
 
 Two objectives. `regression` learns the finished map's coordinates by their squared error. `kl` is parametric t-SNE:
 what t-SNE minimises over coordinates, KL(P || Q), is minimised over the network's weights. It begins with epochs of
-regression where the paper pre-trains layer by layer: a good start too, and one that lies on the finished map.
+regression where the paper pre-trains layer by layer: a good start too, and one that lies on the finished map. Then
+attraction counts half as much again as in KL, and the learning rate falls: works held out are placed better so.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class ParametricTsne(_Section):
     hidden: Annotated[list[Count], Field(min_length=1)]
     input_noise: Annotated[float, Field(ge=0)]
     optimizer: Literal["adam", "sgd"]
-    learning_rate: Positive
+    learning_rate: Positive | Literal["auto"]
     batch_size: Annotated[int, Field(ge=8)]
     epochs: Count
     test_share: Annotated[float, Field(gt=0, lt=1)]

@@ -229,6 +229,28 @@ def test_kl_gradient_equals_finite_differences_and_that_of_van_der_maaten(tf):
             assert not np.isclose(kl(y, alpha), kl(y, 1.0), atol=1e-3)  # control: alpha matters
 
 
+def test_an_exaggeration_multiplies_the_attraction_and_not_the_repulsion(tf):
+    """With Z the sum of all w_ij = 1 / (1 + d_ij^2): the loss is sum p ln p - r sum p ln w + ln Z, r at 1 is KL."""
+    rng = np.random.default_rng(0)
+    p = parametric.affinities(rng.normal(size=(12, 4)).astype(np.float32), 3).toarray()
+    y = rng.normal(size=(12, 2)).astype(np.float32)
+    weights = 1 / (1 + np.square(y[:, None] - y[None]).sum(axis=2))
+    attraction = -(p * np.log(weights)).sum()
+    plain = float(parametric_training.kl_divergence(tf, p, y, 1.0))
+    assert np.isclose(float(parametric_training.kl_divergence(tf, p, y, 1.0, 3.0)), plain + 2 * attraction, atol=1e-5)
+
+
+def test_the_learning_rate_falls_to_nearly_nothing_with_kl_and_stays_with_regression(outputs_of):
+    settings = outputs_of("parametric_tsne.epochs=100", "parametric_tsne.learning_rate=0.5").parametric_tsne
+    rates = [parametric_training.learning_rate(epoch, settings) for epoch in range(100)]
+    assert rates[0] == 0.5 and np.isclose(rates[50], 0.25) and 0 < rates[-1] < 1e-3 * rates[0]
+    assert (np.diff(rates) < 0).all()
+    regression = settings.model_copy(update={"objective": "regression"})
+    assert {parametric_training.learning_rate(epoch, regression) for epoch in range(100)} == {0.5}
+    auto = regression.model_copy(update={"learning_rate": "auto"})
+    assert parametric_training.learning_rate(0, auto) == parametric_training.RATES["regression"]
+
+
 def test_kl_is_zero_where_q_is_p(tf):
     y = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     weights = 1 / (1 + np.square(y[:, None] - y[None]).sum(axis=2))
