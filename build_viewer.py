@@ -109,13 +109,13 @@ def build_tiles(
             pieces = config.outputs / PIECES / name
             pyramid = Pyramid(picture, tiling, work / "tiles" / name, work / "pieces" / name, previous / name, pieces)
             layouts.append(Layout(name, size, boxes, pyramid))
-    is_drawn = np.zeros(len(works.ids), bool)  # in the order of `thumbnails`
-    for layout in layouts:
-        for plan in layout.pyramid.drawn_plans():
+    for shelf, shapes in zip((cells, dots), fitted, strict=True):
+        is_drawn = np.zeros(len(works.ids), bool)  # in the order of `thumbnails`
+        for plan in (plan for layout in layouts for plan in layout.pyramid.drawn_plans() if plan.shelf is shelf):
             is_drawn[plan.rows] = True
-    if is_drawn.any():
-        shapes = [[tuple(shape) for shape in each[by_row].tolist()] for each in fitted]
-        thumbs.decode(thumbnails, (cells, dots), shapes, np.flatnonzero(is_drawn), threads)
+        if is_drawn.any():
+            ordered = [tuple(shape) for shape in shapes[by_row].tolist()]
+            thumbs.decode(thumbnails, shelf, ordered, np.flatnonzero(is_drawn), threads)
     with cluster.executor(config.machine) as pool:
         for layout in layouts:
             layout.pyramid.build(pool)

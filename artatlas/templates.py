@@ -21,11 +21,12 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     """The template with each {column} replaced by its value; where one is empty, so are the brackets around it and the
     separators beside it: "{artist}, {year}" becomes "Goya" for a work without a year.
     """
-    text = _FIELD.sub(lambda match: values.get(match[1], "").strip(), template)
-    if all(values.get(name, "").strip() for name in fields(template)):
-        return text
-    if not any(values.get(name, "").strip() for name in fields(template)):
+    found = [values.get(name, "").strip() for name in fields(template)]
+    if found and not any(found):
         return ""
+    text = _FIELD.sub(lambda match: values.get(match[1], "").strip(), template)
+    if all(found):
+        return text
     return _REPEATED.sub("", _EMPTY_BRACKETS.sub("", text)).strip(_LOOSE_ENDS)
 
 

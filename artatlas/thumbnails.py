@@ -1,7 +1,7 @@
 """The thumbnails of images.h5 on their way to the page: as pictures of single works, and decoded for its mosaics.
 
-They are decoded once, to the two sizes that mosaics need, into plain files below the outputs, and read from there one
-by one: memory does not grow with the collection. A restricted work has no thumbnail here: it cannot leak.
+They are decoded once for each of the two sizes that mosaics need, into plain files below the outputs, and read from
+there one by one: memory does not grow with the collection. A restricted work has no thumbnail here: it cannot leak.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from artatlas import cli, images, picture_files, pyramid, shards, store
 from artatlas.config import Config
 
 ROWS = 256  # works a file: 17 MB at 128 px
-AT_A_TIME = 16  # pictures that a thread writes: to link one takes less than to hand it to a thread
+AT_A_TIME = 16  # pictures that a thread is given: to link one takes less than to hand it over
 HELD = "held.npy"  # in the folder of a shelf: which works it holds
 PLACEHOLDER = (38, 39, 43)  # the place of a restricted work
 
@@ -161,34 +161,31 @@ def _fitted(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
 
 
 def decode(
-    thumbnails: Thumbnails, shelves: Sequence[Shelf], shapes: Sequence[Sequence[tuple[int, int]]], drawn: np.ndarray,
-    threads: int,
-) -> None:  # fmt: skip
-    """Fills the shelves with the works `drawn` (M,) int64, ascending: thumbnail i, cut at both ends alike where it
-    must, as shapes[k][i] on shelves[k]."""
+    thumbnails: Thumbnails, shelf: Shelf, shapes: Sequence[tuple[int, int]], drawn: np.ndarray, threads: int
+) -> None:
+    """Fills a shelf with the works `drawn` (M,) int64, ascending: thumbnail i, cut at both ends alike where it must, as
+    shapes[i] (width, height)."""
     wanted = thumbnails.only(drawn)
 
-    def one(jpeg: bytes | None, row: int) -> list[np.ndarray]:
-        its_shapes = [shape[row] for shape in shapes]
-        largest = max(shape[0] for shape in its_shapes), max(shape[1] for shape in its_shapes)
-        whole = images.open_thumbnail(jpeg, at_least=largest) if jpeg else Image.new("RGB", largest, PLACEHOLDER)
-        squares = []
-        for shape, shelf in zip(its_shapes, shelves, strict=True):
-            square = np.zeros((shelf.side, shelf.side, 4), np.uint8)
+    def some_of(jpegs: list[bytes | None], rows: np.ndarray) -> np.ndarray:
+        squares = np.zeros((len(jpegs), shelf.side, shelf.side, 4), np.uint8)
+        for square, jpeg, row in zip(squares, jpegs, rows.tolist(), strict=True):
+            shape = shapes[row]
+            whole = images.open_thumbnail(jpeg, at_least=shape) if jpeg else Image.new("RGB", shape, PLACEHOLDER)
             pixels = np.frombuffer(_fitted(whole, shape).tobytes("raw", "RGBX"), np.uint8)
             square[: shape[1], : shape[0]] = pixels.reshape(shape[1], shape[0], 4)
-            squares.append(square)
         return squares
 
     with ThreadPoolExecutor(threads) as pool:
 
         def work(some: slice) -> Iterator[list[np.ndarray]]:
-            found = list(pool.map(one, wanted[some], drawn[some].tolist()))
-            yield [np.stack(squares) for squares in zip(*found, strict=True)]
+            jpegs, rows = wanted[some], drawn[some]
+            parts = shards.slices(len(jpegs), AT_A_TIME)
+            for squares in pool.map(some_of, [jpegs[part] for part in parts], [rows[part] for part in parts]):
+                yield [squares]
 
-        for shelf in shelves:
-            hold(shelf, drawn)
-        shards.compute([shelf.folder for shelf in shelves], len(wanted), work, "thumbnails", ROWS)
+        hold(shelf, drawn)
+        shards.compute([shelf.folder], len(wanted), work, f"thumbnails, {shelf.side} px", ROWS)
 
 
 def hold(shelf: Shelf, drawn: np.ndarray) -> None:

@@ -50,7 +50,7 @@ def read_mosaic(config: Config, folder: Path) -> Mosaic:
         shelf = Shelf(folder / "cells", viewer.cell_px - viewer.gap_px)
         shown = Thumbnails(images["thumbnails"], rows[by_row], np.zeros(len(rows), bool))
         shapes = [(shelf.side, shelf.side)] * len(rows)
-        thumbnails.decode(shown, (shelf,), (shapes,), np.arange(len(rows)), os.cpu_count() or 1)
+        thumbnails.decode(shown, shelf, shapes, np.arange(len(rows)), os.cpu_count() or 1)
     size, boxes = mosaic.grid_boxes(a_map, np.array(shapes), viewer.cell_px)
     names = np.array([str(i) for i in range(len(rows))], object)
     return Mosaic(size, (0x1D, 0x1E, 0x21), shelf, boxes, np.argsort(by_row), names)
