@@ -39,12 +39,14 @@ class Scaler:
     weight: float
 
     def transform(self, embeddings: np.ndarray) -> np.ndarray:
-        scaled = (embeddings - self.offset) * self.scale
+        scaled = embeddings - self.offset
+        scaled *= self.scale
         if self.unit_rows:
             # The mean work itself has no direction: it stays at the origin.
             lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-            scaled = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
-        return scaled * np.float32(self.weight)
+            scaled /= np.where(lengths > 0, lengths, 1)
+        scaled *= np.float32(self.weight)
+        return scaled
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,13 @@ def read_features(
         widths = [h5["embeddings"].shape[1] for h5 in files.values()]
         features = np.empty((len(image_ids), sum(widths)), np.float32)
         for h5, columns in zip(files.values(), _columns(widths), strict=True):
-            target = np.full(len(h5["image_ids"]), -1)  # the row of `features` for each of the file
-            target[store.rows_of(image_ids, store.read_ids(h5))] = np.arange(len(image_ids))
+            ids = store.read_ids(h5)
+            if np.array_equal(ids, image_ids):  # as ever but for collections in which sources lack works
+                for rows in blocks(len(ids)):
+                    features[rows, columns] = h5["embeddings"][rows]
+                continue
+            target = np.full(len(ids), -1)  # the row of `features` for each of the file
+            target[store.rows_of(image_ids, ids)] = np.arange(len(image_ids))
             for rows in blocks(len(target)):
                 wanted = target[rows] >= 0
                 features[target[rows][wanted], columns] = h5["embeddings"][rows][wanted]
