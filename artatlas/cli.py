@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -42,25 +42,31 @@ def run(
         listener.outputs = config.outputs
         with nullcontext() if only_reads(options) else lock.hold(config.outputs):
             path, summary = main(config, **options)
-    except UserError as error:
-        for message in error.messages:
+    except BaseException as error:
+        # Whatever it is: TensorFlow and others make another error of the one that is to end us.
+        if listener.heard:
+            listener.end(listener.heard)
+        if not (messages := _messages(error, listener.outputs)):
+            raise
+        for message in messages:
             print(f"error: {message}", file=sys.stderr, flush=True)
         if store.unclosed:
             os._exit(2)  # without HDF5's own end, which closes them
         sys.exit(2)
-    except stopping.Stopped as stopped:
-        listener.end(stopped.number)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        print(
-            f"error: {error.filename or config.outputs}: could not be written ({error.strerror}). Free some space or"
-            " set paths.outputs to another folder; then run the same command again: what is done is kept.",
-            file=sys.stderr,
-        )  # fmt: skip
-        sys.exit(2)
     print(f"{store.show(path)}: {summary}, {duration(time.perf_counter() - start)}")
     sys.exit(0)
+
+
+def _messages(error: BaseException, outputs: Path | None) -> Sequence[str]:
+    """What to tell the user of a mistake that they can fix; nothing of any other error."""
+    if isinstance(error, UserError):
+        return error.messages
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return [
+            f"{error.filename or outputs}: could not be written ({error.strerror}). Free some space or set"
+            " paths.outputs to another folder; then run the same command again: what is done is kept."
+        ]
+    return []
 
 
 def add_update(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,8 @@ class Listener:
     def __init__(self) -> None:
         self.outputs: Path | None = None  # where to look for what is kept, once that is known
         self._is_stage = lock.INHERITED in os.environ  # then run_all.py tells what there is to tell
-        self._first = 0.0  # when the first signal came
+        self.heard = 0  # the first signal that came
+        self._first = 0.0  # when that was
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         threading.Thread(target=self._watch, args=(ours,), daemon=True).start()
@@ -53,7 +54,7 @@ class Listener:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if not self._first:
-            self._first = time.monotonic()
+            self.heard, self._first = number, time.monotonic()
             raise Stopped(number)
         if time.monotonic() - self._first > SAME_S:
             self.end(number)

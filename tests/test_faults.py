@@ -344,6 +344,31 @@ def test_run_all_hands_the_signal_on_and_tells_how_to_go_on(pictures, tmp_path):
     assert not (tmp_path / "out" / lock.FILE).exists()
 
 
+STAGE_THAT_SWALLOWS = """
+import os, signal
+from artatlas import cli
+
+def main(config):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            pass
+    except BaseException:
+        raise AttributeError("no such attribute") from None
+
+cli.run(main, "A stage.")
+"""
+
+
+def test_a_stop_is_one_whatever_a_library_makes_of_it(pictures, tmp_path):
+    """TensorFlow's C++ asks for attributes, and takes the error that is to end us for there being none."""
+    (tmp_path / "stage.py").write_text(STAGE_THAT_SWALLOWS)
+    command = [sys.executable, str(tmp_path / "stage.py"), *flags(tmp_path / "out", pictures)]
+    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(REPO)})
+    assert ended.returncode == 128 + signal.SIGTERM and "Traceback" not in ended.stderr, ended.stderr
+    assert "stopped: finished outputs are kept. Go on with: python " in ended.stderr
+
+
 def wait_for(path, process):
     deadline = time.monotonic() + 120
     while not path.exists():
