@@ -78,14 +78,19 @@ def add_update(parser: argparse.ArgumentParser) -> None:
 
 def _tell_unraisable(unraisable: Any) -> None:
     """HDF5 objects that could not be closed on a full disk say so once more each; the error line has told it."""
-    if _NOT_CLOSED not in str(unraisable.exc_value):
+    if not _is_told(unraisable.exc_value):
         sys.__unraisablehook__(unraisable)
 
 
 def _tell_exception(kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:
-    """Cython, which HDF5's Python side is written in, shows what it then ignores as if it ended the program."""
-    if _NOT_CLOSED not in str(value):
+    """Cython, in which HDF5's Python side is written, and TensorFlow show what they then ignore as if it ended the
+    program."""
+    if not _is_told(value):
         sys.__excepthook__(kind, value, traceback)
+
+
+def _is_told(error: BaseException | None) -> bool:
+    return isinstance(error, stopping.Stopped) or _NOT_CLOSED in str(error)
 
 
 def _parser(doc: str | None, add_arguments: Callable | None) -> argparse.ArgumentParser:

@@ -345,7 +345,7 @@ def test_run_all_hands_the_signal_on_and_tells_how_to_go_on(pictures, tmp_path):
 
 
 STAGE_THAT_SWALLOWS = """
-import os, signal
+import os, signal, sys
 from artatlas import cli
 
 def main(config):
@@ -353,7 +353,8 @@ def main(config):
         os.kill(os.getpid(), signal.SIGTERM)
         while True:
             pass
-    except BaseException:
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)  # what PyErr_Print does
         raise AttributeError("no such attribute") from None
 
 cli.run(main, "A stage.")
@@ -361,7 +362,7 @@ cli.run(main, "A stage.")
 
 
 def test_a_stop_is_one_whatever_a_library_makes_of_it(pictures, tmp_path):
-    """TensorFlow's C++ asks for attributes, and takes the error that is to end us for there being none."""
+    """TensorFlow's C++ asks for attributes, and takes the error that is to end us for there being none, or shows it."""
     (tmp_path / "stage.py").write_text(STAGE_THAT_SWALLOWS)
     command = [sys.executable, str(tmp_path / "stage.py"), *flags(tmp_path / "out", pictures)]
     ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(REPO)})
