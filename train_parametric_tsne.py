@@ -8,7 +8,7 @@ Writes  outputs/parametric_tsne.h5   image_ids (N,), coordinates (N, 2) as the n
         With --update the network stays as it is and places added works, in the rows behind
 Run     python train_parametric_tsne.py [--update]            settings: parametric_tsne
 Source  van der Maaten 2009, "Learning a parametric embedding by preserving local structure" (AISTATS)
-Cost    about 25 s for 250 works and 75 s for 1,200 on 2 busy cores, TensorFlow's start included
+Cost    about 15 s for 250 works and 50 s for 1,200 on one core, TensorFlow's start included
 
 Two objectives. `regression` learns the finished map's coordinates by their squared error. `kl` is parametric t-SNE:
 what t-SNE minimises over coordinates, KL(P || Q), is minimised over the network's weights. It begins with epochs of

@@ -126,7 +126,9 @@ def test_a_stopped_stage_loses_nothing(server, pictures, made, outputs, stage):
                 assert ended.code == 128 + number, ended.err
                 assert "Traceback" not in ended.err and "Exception" not in ended.err
                 assert re.search(r"\nstopped: finished outputs are kept.*\. Go on with: python ", ended.err), ended.err
-                assert not list(outputs.glob("**/*.tmp*")) and not (outputs / lock.FILE).exists()
+                # A shard that another thread was writing may be there in part: it goes with its folder.
+                left = [path for path in outputs.glob("**/*.tmp*") if "-shards-" not in path.parent.name]
+                assert not left and not (outputs / lock.FILE).exists()
             if IS_LONG:
                 finish(server, stage, outputs, pictures, before)
     finish(server, stage, outputs, pictures, before)
