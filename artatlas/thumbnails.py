@@ -89,7 +89,7 @@ def export(thumbnails: Thumbnails, config: Config, folder: Path, previous: Path)
     with ThreadPoolExecutor(threads) as pool, cli.progress(total=len(thumbnails), desc="pictures") as bar:
         for some in shards.slices(len(thumbnails)):
             jpegs = thumbnails[some]
-            parts = [jpegs[start : start + AT_A_TIME] for start in range(0, len(jpegs), AT_A_TIME)]
+            parts = [jpegs[part] for part in shards.slices(len(jpegs), AT_A_TIME)]
             for part in pool.map(lambda part: [one(jpeg) for jpeg in part], parts):
                 names += part
             bar.update(some.stop - some.start)
