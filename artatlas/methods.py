@@ -283,7 +283,7 @@ def siamese_contrastive(tf: Any, pixels: Pixels, labels: np.ndarray, settings: S
     model = pixel_siamese.build(pixels.dataset.shape[1], settings.dimensions, policy)
 
     def loss(both: Any, is_same: Any) -> Any:
-        left, right = tf.split(model(both, training=True), 2)
+        left, right = tf.split(model(tf.cast(both, tf.float32), training=True), 2)
         return pixel_siamese.contrastive(tf, left, right, is_same, settings.margin)
 
     optimizer, step = _stepper(tf, model, loss, settings, precision)
@@ -292,7 +292,7 @@ def siamese_contrastive(tf: Any, pixels: Pixels, labels: np.ndarray, settings: S
         left, right, is_same = pairs.sample(labels, settings.pairs_per_epoch, settings.same_share, rng)
         losses = []
         for some in cli.progress(np.array_split(np.arange(len(left)), max(1, len(left) // PIXEL_BATCH)), unit="step"):
-            both = pixels[np.concatenate([left[some], right[some]])].read().astype(np.float32)
+            both = pixels[np.concatenate([left[some], right[some]])].read()
             losses.append(float(step(tf.constant(both), tf.constant(is_same[some].astype(np.float32)))))
         return float(np.mean(losses))
 

@@ -84,7 +84,7 @@ def _forward(network_px: int, n_dimensions: int) -> tuple[Any, Callable]:
     import tensorflow as tf
 
     model = build(network_px, n_dimensions)
-    return model, tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
+    return model, tf.function(lambda pixels: model(tf.cast(pixels, tf.float32), training=False), reduce_retracing=True)
 
 
 def embed(weights: Sequence[np.ndarray], pixels: Pixels) -> np.ndarray:
@@ -94,4 +94,4 @@ def embed(weights: Sequence[np.ndarray], pixels: Pixels) -> np.ndarray:
     model, forward = _forward(pixels.dataset.shape[1], len(weights[-1]))
     model.set_weights(weights)
     parts = [np.arange(start, min(start + EMBEDDED, len(pixels))) for start in range(0, len(pixels), EMBEDDED)]
-    return np.concatenate([forward(pixels[rows].read().astype(np.float32)).numpy() for rows in parts])
+    return np.concatenate([forward(pixels[rows].read()).numpy() for rows in parts])

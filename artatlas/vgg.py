@@ -6,19 +6,23 @@ of Keras. TensorFlow is imported when a network is built, not when this module i
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from glob import glob
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from artatlas import store
+from artatlas import cli, store
 from artatlas.config import Config
 from artatlas.errors import UserError
 from artatlas.weights import Weights
@@ -28,6 +32,7 @@ CHANNELS = (64, 128, 256, 512, 512)  # of the layers of each block
 DENSE = ("fc1", "fc2")  # the layers of the top that describe a picture; `predictions` names ImageNet classes
 # Mean of ImageNet's training pictures in BGR, subtracted by the authors' preprocessing ("caffe" mode in Keras).
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
+CARDS = "/dev/nvidia[0-9]*"  # what Linux calls NVIDIA's
 
 
 @dataclass(frozen=True)
@@ -91,17 +96,49 @@ def provenance(network: Weights, precision: str) -> dict[str, str]:
 
 
 def start_tensorflow(config: Config) -> Any:
-    """Imports TensorFlow quietly, sets its threads and lets GPU memory grow; returns the module."""
+    """Imports TensorFlow quietly, sets its threads and what it does on a GPU; returns the module."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _silent_stderr():
         import tensorflow as tf
 
+        _load_cusolver()
         gpus = tf.config.list_physical_devices("GPU")
     if config.machine.threads != "auto":
         tf.config.threading.set_intra_op_parallelism_threads(config.machine.threads)
+    if not gpus:
+        _tell_unused_card()
+        return tf
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)  # else TensorFlow takes the whole card at once
+    # Else cards since NVIDIA's Ampere round float32 to 10 bits before they multiply (TF32), and every process races for
+    # its fastest kernels: another winner is another last bit, and a run that goes on would not end in the same bytes.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.enable_op_determinism()
     return tf
+
+
+@cache
+def _tell_unused_card() -> None:
+    """A card that stays idle costs hours, and TensorFlow's own message is one of those that are not shown."""
+    if glob(CARDS) and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1"):
+        cli.notice(
+            "this machine has an NVIDIA GPU, and TensorFlow does not use it. Install what it needs with: python -m pip"
+            ' install "tensorflow[and-cuda]"; docs/GPU.md tells more. To compute on the processor without this note,'
+            " set CUDA_VISIBLE_DEVICES=-1."
+        )
+
+
+def _load_cusolver() -> None:
+    """Loads the cuSOLVER that `pip install "tensorflow[and-cuda]"` brings, where it did.
+
+    TensorFlow 2.21 looks for it everywhere but there (it is not in the RUNPATH of libtensorflow_framework.so.2, as the
+    other libraries are), and without it uses no GPU at all. A library that is loaded it need not find.
+    """
+    nvidia = find_spec("nvidia")
+    for folder in nvidia.submodule_search_locations or () if nvidia else ():
+        for library in Path(folder).glob("cusolver/lib/libcusolver.so.*"):
+            with suppress(OSError):  # of another CUDA: TensorFlow says what it misses
+                ctypes.CDLL(str(library))
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The network computes what VGG computes, and Gram vectors are what Gram matrices are."""
 
+import ctypes
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,3 +154,39 @@ def test_auto_precision_is_what_the_processor_computes_in(tf):
     if not tf.config.list_physical_devices("GPU"):
         assert vgg.resolve_precision("auto", tf) == expected
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2"
+
+
+def test_cusolver_is_loaded_from_where_pip_puts_it(tmp_path, monkeypatch):
+    folder = tmp_path / "nvidia" / "cusolver" / "lib"
+    folder.mkdir(parents=True)
+    (folder / "libcusolver.so.11").write_text("not a library")
+    (folder / "libcusolverMg.so.11").write_text("TensorFlow does not ask for this one")
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = []
+
+    class Loader(ctypes.CDLL):
+        def __init__(self, name):
+            asked.append(Path(name))
+            super().__init__(name)
+
+    monkeypatch.setattr(vgg.ctypes, "CDLL", Loader)
+    vgg._load_cusolver()  # a file that cannot be loaded is TensorFlow's to tell of
+    assert [path for path in asked if tmp_path in path.parents] == [folder / "libcusolver.so.11"]
+
+
+@pytest.mark.parametrize(("card", "visible", "is_told"), [
+    (True, None, True), (True, "0", True), (True, "-1", False), (True, "", False), (False, None, False),
+])  # fmt: skip
+def test_a_card_that_tensorflow_does_not_use_is_told_once(tmp_path, monkeypatch, capsys, card, visible, is_told):
+    if card:
+        (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(vgg, "CARDS", str(tmp_path / "nvidia[0-9]*"))
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    vgg._tell_unused_card.cache_clear()
+    vgg._tell_unused_card()
+    vgg._tell_unused_card()
+    told = capsys.readouterr().err
+    assert told.count("tensorflow[and-cuda]") == is_told
