@@ -5,7 +5,8 @@ Every row is a process of its own, for TensorFlow decides once a process how exa
 network     VGG19 with the heads of content and style, random weights, pictures of 224 px in memory: pictures/s with
             batches of several sizes, copies to and from the card included; how far the outputs are from those of the
             processor in float32 (root mean square, relative, after the mean over pictures is taken away); whether a
-            second process gives the same bytes, and whether batches of another size do
+            second process gives the same bytes, and whether batches of another size do. "The fastest kernels": as
+            TensorFlow takes them by itself, by a race in every process, where the stages ask for deterministic ones
 training    seconds an epoch of the networks that this project trains, on the card and on the processor
 
 Run     python benchmarks/gpu_speed.py                      some minutes; without a GPU: the processor's rows alone
@@ -39,7 +40,8 @@ WAYS = {  # name -> precision, settings of TensorFlow
     "float32 by TF32": ("float32", "tf32"),
     "bfloat16": ("bfloat16", ""),
     "float16": ("float16", ""),
-    "float16, deterministic": ("float16", "deterministic"),
+    "bfloat16, the fastest kernels": ("bfloat16", "race"),
+    "float16, the fastest kernels": ("float16", "race"),
 }
 TRAINED = ("parametric kl", "parametric regression", "metric", "siamese_contrastive")
 
@@ -54,8 +56,10 @@ def network(precision, how, sizes):
     """Rates with batches of these sizes, and the outputs of some pictures, in this process."""
     tf = vgg.start_tensorflow(config.load())
     tf.config.experimental.enable_tensor_float_32_execution("tf32" in how)
-    if "deterministic" in how:
-        tf.config.experimental.enable_op_determinism()
+    if "race" in how:
+        from tensorflow.python.framework import config as internal  # nothing public takes it back
+
+        internal.disable_op_determinism()
     forward = vgg.build(weights.resolve("vgg19", "random"), [CONTENT, GRAM], precision, SIDE, tf)
     pixels = pictures(COMPARED)
     outputs = [np.concatenate(parts) for parts in zip(*map(forward, np.split(pixels, COMPARED // 32)), strict=True)]
