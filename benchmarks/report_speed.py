@@ -5,7 +5,7 @@ two dimensions and noise. One map, not drawn again: what that costs is what buil
 
 Run     python benchmarks/report_speed.py
         python benchmarks/report_speed.py --works 5000        (a quick look)
-Cost    on 2 cores some 6 minutes and 1.5 GB
+Cost    of one core some 5 minutes and 2 GB
 """
 
 import argparse
