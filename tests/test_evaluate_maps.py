@@ -381,3 +381,13 @@ def test_a_grid_of_a_sample_is_scored_on_its_works(tmp_path):
     moved = evaluate_maps.to_unit_square(drawn["content"][rows]) - evaluate_maps.cell_centres(cells, 6, 6)
     assert grid["cost"] == pytest.approx(np.square(moved).sum(axis=1).mean(), abs=1e-4)
     assert 0 < grid["least_cost"] < grid["cost"]
+
+
+def test_the_readme_quotes_the_report():
+    figures = json.loads((REPO / "docs" / "report_paintings.json").read_text(encoding="utf-8"))
+    style, works = figures["maps"]["style"], figures["works"]
+    readme = " ".join((REPO / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"on the style map of {works:,} paintings, {100 * style['near']:.0f} are among the {style['near_limit']} most"
+        f" like it; chance would give {100 * style['near_limit'] / (works - 1):.0f}"
+    ) in readme
