@@ -31,7 +31,7 @@ from artatlas import config, neighbors, parametric, sources, tsne
 
 PERPLEXITY = 30
 SAMPLE = 2000
-ENGINES = ("opentsne", "openTSNE as it comes", "sklearn", "intelex")
+ENGINES = ("opentsne", "openTSNE as it comes", "sklearn", "intelex", "cuml")  # the first three where none is named
 
 
 def mixture(n_works):
@@ -129,7 +129,7 @@ def main():
     parser.add_argument("--config", type=Path, help="of a collection with finished content.h5, style.h5")
     parser.add_argument("--data", help="mixture | paintings; both where --config is given")
     parser.add_argument("--works", type=int, nargs="+", default=[10000])
-    parser.add_argument("--engines", nargs="+", default=ENGINES[:3], choices=[*ENGINES, "cuml"])
+    parser.add_argument("--engines", nargs="+", default=ENGINES[:3], choices=ENGINES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, default=Path("outputs/tsne_speed"), help="maps; none is redone")
     parser.add_argument("--one", help=argparse.SUPPRESS)

@@ -200,17 +200,15 @@ import numpy as np
 from artatlas import config, vgg, weights
 tf = vgg.start_tensorflow(config.load())
 heads = [vgg.Pooled("block5_pool", "avg"), vgg.Gram("block3_conv1", "hw", "none")]
-forward = vgg.build(weights.resolve("vgg19", "random"), heads, sys.argv[1], 224, tf)
-pixels = np.random.default_rng(0).integers(0, 256, (32, 224, 224, 3), np.uint8)
+forward = vgg.build(weights.resolve("vgg19", "random"), heads, vgg.resolve_precision(sys.argv[1], tf), 224, tf)
+pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
 print(hashlib.sha256(b"".join(map(bytes, forward(pixels)))).hexdigest())
 """
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-def test_two_processes_see_the_same_on_a_gpu(tf, precision):
-    """Where they do not, a run that was stopped and goes on ends in other bytes than one that was not."""
-    if not tf.config.list_physical_devices("GPU"):
-        pytest.skip("no GPU")
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_two_processes_see_the_same(precision):
+    """Where they do not, a run that was stopped and goes on ends in other bytes. A GPU's kernels did, by a race."""
     command = [sys.executable, "-c", LOOK, precision]
     seen = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert seen[0] == seen[1] != ""
