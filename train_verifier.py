@@ -11,7 +11,7 @@ Run     python train_verifier.py            settings: verifier
 Source  metric: Hatch, Kajarekar & Stolcke 2006 (within-class covariance normalization), Khosla et al. 2020 (supervised
         contrastive learning), Matejka et al. 2017 (adaptive score normalisation)
 Cost    metric: about a minute for 1,200 works on 2 busy cores, TensorFlow's start included; siamese_contrastive looks
-        at pixels and takes 0.7 s a step of 32 pairs there, 3 minutes an epoch
+        at pixels, of 60 works a second there, some 30 times
 
 An artist is in one part only (verifier.split: disjoint), so that the figures are of artists that are new. Whatever is
 chosen, calibrated or ended early is so by the other parts.

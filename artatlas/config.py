@@ -206,7 +206,7 @@ class Verifier(_Section):
     pairs_per_epoch: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)]
-    learning_rate: Positive
+    learning_rate: Positive | Literal["auto"]
     batch_size: Annotated[int, Field(ge=8)]
     epochs: Count
     patience: Count

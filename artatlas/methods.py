@@ -22,8 +22,9 @@ from artatlas.verification import Layer, Verifier
 
 TOGETHER = 8  # works of one label that come into a batch together, so that each has partners there
 CLASS_UNITS = 256  # hidden units of the classifier, its penultimate layer
-PIXEL_BATCH = 32  # pairs a step of the network on pixels
+PIXEL_BATCH = 64  # works a step of the network on pixels
 CLASS_BATCH = 128  # works a step of the classifier
+RATE, PIXEL_RATE = 0.003, 0.001  # of Adam where it is `auto`: on features, on pixels
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def _stepper(
     """The optimiser, and one step of it: takes the arguments of `loss` and returns its value."""
     import keras
 
-    optimizer: Any = keras.optimizers.Adam(settings.learning_rate)
+    usual = PIXEL_RATE if settings.method == "siamese_contrastive" else RATE
+    optimizer: Any = keras.optimizers.Adam(usual if settings.learning_rate == "auto" else settings.learning_rate)
     if precision == "float16":  # whose smallest numbers gradients fall below
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
@@ -282,18 +284,21 @@ def siamese_contrastive(tf: Any, pixels: Pixels, labels: np.ndarray, settings: S
     policy = "float32" if precision == "float32" else f"mixed_{precision}"
     model = pixel_siamese.build(pixels.dataset.shape[1], settings.dimensions, policy)
 
-    def loss(both: Any, is_same: Any) -> Any:
-        left, right = tf.split(model(tf.cast(both, tf.float32), training=True), 2)
-        return pixel_siamese.contrastive(tf, left, right, is_same, settings.margin)
+    _, codes = np.unique(labels, return_inverse=True)
+
+    def loss(seen: Any, y: Any) -> Any:
+        embeddings = model(tf.cast(seen, tf.float32), training=True)
+        return pixel_siamese.contrastive(tf, embeddings, y, settings.margin, settings.same_share)
 
     optimizer, step = _stepper(tf, model, loss, settings, precision)
 
     def epoch(rng: np.random.Generator) -> float:
-        left, right, is_same = pairs.sample(labels, settings.pairs_per_epoch, settings.same_share, rng)
         losses = []
-        for some in cli.progress(np.array_split(np.arange(len(left)), max(1, len(left) // PIXEL_BATCH)), unit="step"):
-            both = pixels[np.concatenate([left[some], right[some]])].read()
-            losses.append(float(step(tf.constant(both), tf.constant(is_same[some].astype(np.float32)))))
+        for rows in cli.progress(list(batches(labels, PIXEL_BATCH, rng)), unit="step"):
+            seen = pixels[rows].read()
+            turned = rng.random(len(rows)) < 0.5  # left for right, which no hand is known by
+            seen[turned] = seen[turned, :, ::-1]
+            losses.append(float(step(tf.constant(seen), tf.constant(codes[rows]))))
         return float(np.mean(losses))
 
     def export() -> Verifier:

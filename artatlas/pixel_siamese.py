@@ -62,21 +62,29 @@ def build(network_px: int, n_dimensions: int, policy: str = "float32") -> Any:
                 keras.layers.Conv2D(n_filters, 3, padding="same", activation="relu", dtype=policy,
                                     kernel_initializer="he_normal")
             )  # fmt: skip
-        layers += [keras.layers.MaxPooling2D(dtype=policy), keras.layers.BatchNormalization(dtype=policy)]
+        layers += [keras.layers.MaxPooling2D(dtype=policy), keras.layers.BatchNormalization(momentum=0.9, dtype=policy)]
     return keras.Sequential([
         *layers, keras.layers.GlobalAveragePooling2D(dtype=policy), keras.layers.Dense(UNITS, "relu", dtype=policy),
-        keras.layers.Dense(n_dimensions, dtype="float32"),
+        keras.layers.Dense(n_dimensions, dtype="float32"), keras.layers.UnitNormalization(dtype="float32"),
     ])  # fmt: skip
 
 
-def contrastive(tf: Any, left: Any, right: Any, is_same: Any, margin: float) -> Any:
-    """Eq. 4 of the paper: the mean of d^2 for pairs of one label, max(0, margin - d)^2 for others; d Euclidean.
+def contrastive(tf: Any, embeddings: Any, codes: Any, margin: float, same_share: float) -> Any:
+    """Eq. 4 of the paper over every pair of a batch: the mean of d^2 over pairs of one label and that of
+    max(0, margin - d)^2 over the others, d Euclidean, at weights of `same_share` and the rest.
 
-    left, right : (B, D); is_same : (B,) float, 1 or 0
+    Each work is seen once and stands in B - 1 pairs, where pairs drawn one by one would cost two works each.
+
+    embeddings : (B, D); codes : (B,) int, equal for works of one label
     """
     # The root has no slope at zero, where a network may begin.
-    distance = tf.sqrt(tf.reduce_sum((left - right) ** 2, axis=1) + 1e-9)
-    return tf.reduce_mean(is_same * distance**2 + (1 - is_same) * tf.maximum(0.0, margin - distance) ** 2)
+    distance = tf.sqrt(tf.reduce_sum((embeddings[:, None] - embeddings[None]) ** 2, axis=2) + 1e-9)  # (B, B)
+    itself = tf.eye(tf.shape(embeddings)[0])
+    same = tf.cast(codes[:, None] == codes[None, :], tf.float32) - itself
+    other = 1 - same - itself
+    together = tf.reduce_sum(same * distance**2) / tf.maximum(tf.reduce_sum(same), 1)
+    apart = tf.reduce_sum(other * tf.maximum(0.0, margin - distance) ** 2) / tf.maximum(tf.reduce_sum(other), 1)
+    return same_share * together + (1 - same_share) * apart
 
 
 @cache

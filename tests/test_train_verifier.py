@@ -100,20 +100,30 @@ def test_a_network_on_pixels_learns_and_an_untrained_one_is_never_kept(tf):
     pixels = np.clip(hues + rng.normal(0, 25, (12, 5, 64, 64, 3)), 0, 255).astype(np.uint8).reshape(60, 64, 64, 3)
     labels = np.repeat([f"p{i:02d}" for i in range(12)], 5).astype(object)
     seen = Pixels(pixels, np.arange(60))
-    chosen = settings_of(method="siamese_contrastive", epochs=3, pairs_per_epoch=64, learning_rate=0.003)
+    chosen = settings_of(method="siamese_contrastive", epochs=6, learning_rate=0.003)
     parts = parts_of(labels)
     trained, history = verifiers.train(tf, seen, labels, parts, chosen, None)
     assert np.isnan(history[0]).all() and np.isfinite(history[1:]).all()
     works = trained.works(seen, np.arange(60))
     left, right = np.triu_indices(60, 1)
     assert metrics.auc(labels[left] == labels[right], trained.raw(works, left, right)) > 0.7
-    assert history[3, 0] < 0.7 * history[1, 0]
+    assert history[-1, 0] < 0.7 * history[1, 0]
     assert len(trained.pixel_weights) == 12 * 2 + 6 * 4 + 2 * 2
-    losses = [
-        float(pixel_siamese.contrastive(tf, tf.zeros((1, 2)), tf.constant([[0.6, 0.8]]), tf.constant([y]), m))
-        for y, m in ((1.0, 1), (0.0, 1), (0.0, 3))
-    ]
-    assert losses == pytest.approx([1, 0, 4], abs=1e-4)  # d = 1: d^2, nothing beyond the margin, (3 - 1)^2
+
+
+def test_the_contrastive_loss_on_pixels_is_the_papers_over_all_pairs_of_a_batch(tf):
+    """Distances 1 (one label), 3 and sqrt(10) (others), by hand."""
+    embeddings, codes = tf.constant([[0.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), tf.constant([0, 0, 1])
+
+    def loss(margin, same_share):
+        return float(pixel_siamese.contrastive(tf, embeddings, codes, margin, same_share))
+
+    apart = ((4 - 3) ** 2 + (4 - 10**0.5) ** 2) / 2
+    assert loss(1, 0.5) == pytest.approx(0.5 * 1, abs=1e-4)  # nothing is pulled apart beyond the margin
+    assert loss(4, 0.0) == pytest.approx(apart, abs=1e-4)
+    assert loss(4, 0.25) == pytest.approx(0.25 * 1 + 0.75 * apart, abs=1e-4)
+    only = tf.constant([0, 1, 2])
+    assert float(pixel_siamese.contrastive(tf, embeddings, only, 1, 0.5)) == pytest.approx(0, abs=1e-4)
 
 
 def test_training_beats_the_cosine_of_what_it_starts_from(tf):
