@@ -199,6 +199,7 @@ class Verifier(_Section):
     dimensions: Annotated[int, Field(ge=2)]
     shrinkage: Annotated[float, Field(gt=0, le=1)] | Literal["auto"]
     temperature: Positive
+    pull: Annotated[float, Field(ge=0)]
     hubness: Literal["none", "csls", "as_norm"]
     class_readout: Literal["agreement", "dot", "pearson", "penultimate"]
     margin: Positive
