@@ -77,7 +77,7 @@ def decide(
 
 def summarize(config: Config, labels: np.ndarray, parts: np.ndarray, found: dict[str, Outcomes]) -> str:
     settings = config.verifier
-    known, new = parts == pairs.TRAIN, parts == pairs.TEST
+    known, new = verifiers.learned_from(parts, settings), parts == pairs.TEST
     figures = found["all"].figures()
     text = (
         f"{settings.method} from {cli.count(int(known.sum()), 'work')} of {cli.count(len(set(labels[known])), 'label')}"
@@ -141,7 +141,8 @@ def main(config: Config) -> tuple[Path, str]:
     seen, first, settings = decide(seen, first, labels, parts, config.verifier)
     trained, history = verifiers.train(tf, seen, labels, parts, settings, checkpoint)
     works = trained.works(seen, known.picture)
-    fitted, edges = judging.calibrate(tf, trained, seen, known.picture, labels, parts, settings)
+    n_epochs = verifiers.best_epoch(history)
+    fitted, edges = judging.calibrate(tf, trained, works, seen, labels, parts, settings, n_epochs)
     verifier = trained.begun_by(first, fitted)
     test = np.flatnonzero(parts == pairs.TEST)
     found = judging.count(verifier, works, labels, within, test, edges, outcomes.groups(labels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,42 +20,46 @@ CALIBRATION_PAIRS = 1_000_000  # of a fold, drawn where there are more
 
 
 def calibrate(
-    tf: Any, verifier: Verifier, seen: np.ndarray | Pixels, picture: np.ndarray, labels: np.ndarray, parts: np.ndarray,
-    settings: Settings,
+    tf: Any, verifier: Verifier, works: Works, seen: np.ndarray | Pixels, labels: np.ndarray, parts: np.ndarray,
+    settings: Settings, n_epochs: int,
 ) -> tuple[Calibration, np.ndarray]:  # fmt: skip
     """The calibration, and edges of bins for its raw scores.
 
     By the pairs of the validation works; or, with verifier.calibration_folds, by those of all works outside the test
     part, each scored by a verifier that was trained without its label, as predictions are for stacking (Wolpert 1992):
     a few validation labels say too little of what another few will be like.
+
+    works : as `verifier` sees them, of `seen` (N, P)
+    n_epochs : that `verifier` was trained for, and those in its stead are
     """
     folds = [(verifier, parts == pairs.VALIDATION)]
-    if settings.calibration_folds is not None and not isinstance(seen, Pixels):
-        folds = list(_cross_fitted(tf, seen, labels, parts, settings, settings.calibration_folds))
+    if n_folds := verifiers.n_cross_fits(settings):
+        folds = list(_cross_fitted(tf, seen, labels, parts, settings, n_folds, n_epochs))
     raws, same = [], []
     for i, (trained, held_out) in enumerate(folds):
         rows = np.flatnonzero(held_out)
         left, right = pairs.some(len(rows), CALIBRATION_PAIRS, np.random.default_rng([settings.seed, i]))
-        works = trained.works(seen[rows], picture[rows])
-        raws.append(trained.raw(works, left, right))
+        raws.append(trained.raw(trained.works(seen[rows], works.picture[rows]), left, right))
         same.append(labels[rows[left]] == labels[rows[right]])
     raw, is_same = np.concatenate(raws), np.concatenate(same)
     prevalence = float(is_same.mean()) if settings.prevalence == "natural" else settings.prevalence
-    return calibration.fit(raw, is_same, prevalence, settings.calibration, settings.confidence), outcomes.edges(raw)
+    fitted = calibration.fit(raw, is_same, prevalence, settings.calibration, settings.confidence)
+    # Bins are for what this verifier gives new labels; no truth is looked at for them.
+    rows = np.flatnonzero(parts == pairs.TEST)
+    left, right = pairs.some(len(rows), CALIBRATION_PAIRS, np.random.default_rng(settings.seed))
+    return fitted, outcomes.edges(verifier.raw(works, rows[left], rows[right]))
 
 
 def _cross_fitted(
-    tf: Any, seen: np.ndarray, labels: np.ndarray, parts: np.ndarray, settings: Settings, n_folds: int
-) -> list[tuple[Verifier, np.ndarray]]:
+    tf: Any, seen: np.ndarray | Pixels, labels: np.ndarray, parts: np.ndarray, settings: Settings, n_folds: int,
+    n_epochs: int,
+) -> Iterator[tuple[Verifier, np.ndarray]]:  # fmt: skip
     """A verifier for each fold of the works outside the test part, and the (N,) bool works that it has not seen."""
-    others = (parts == pairs.TRAIN) | (parts == pairs.VALIDATION)
-    found = []
+    others = verifiers.learned_from(parts, settings)
     for i in range(n_folds):
-        inner = pairs.fold(
-            labels, others, settings.split == "disjoint", i, n_folds, settings.validation_share, settings.seed
-        )
-        found.append((verifiers.train(tf, seen, labels, inner, settings, None)[0], inner == pairs.TEST))
-    return found
+        inner = pairs.fold(labels, others, settings.split == "disjoint", i, n_folds, 0.0, settings.seed)
+        known = np.flatnonzero(inner == pairs.TRAIN)
+        yield verifiers.fitted(tf, seen, labels, known, settings, n_epochs), inner == pairs.TEST
 
 
 def count(

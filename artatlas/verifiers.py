@@ -82,7 +82,10 @@ def train(
     tf: Any, features: np.ndarray | Pixels, labels: np.ndarray, parts: np.ndarray, settings: Settings,
     checkpoint: Path | None,
 ) -> tuple[Verifier, np.ndarray]:  # fmt: skip
-    """Trains on the works of TRAIN; keeps the epoch with the highest ROC AUC among those of VALIDATION.
+    """Trains on the works of TRAIN until the ROC AUC among those of VALIDATION rises no more.
+
+    That epoch is kept; or, where those works are not needed for the calibration too (verifier.calibration_folds), the
+    training is done once more on both parts, for as many epochs: as a model is refitted on all that it was chosen by.
 
     features, labels, parts : (N, P) float32 or the pixels, (N,) str, (N,) int8
     checkpoint : where a stopped run is kept and taken up again; a run so stopped ends in the same bytes
@@ -90,12 +93,8 @@ def train(
     Returns the verifier, not yet calibrated, and (epochs + 1, 2) float32: mean training loss and validation AUC after
     every epoch, the first row being before training (loss NaN, and AUC too where nothing is known then).
     """
-    import keras
-
-    keras.utils.set_random_seed(settings.seed)
-    tf.config.experimental.enable_op_determinism()
     known, watched = (np.flatnonzero(parts == part) for part in (pairs.TRAIN, pairs.VALIDATION))
-    method = methods.METHODS[settings.method](tf, features[known], labels[known], settings)
+    method = _begun(tf, features, labels, known, settings)
 
     def measure() -> float:
         verifier, rng = method.export(), np.random.default_rng(settings.seed)
@@ -109,22 +108,57 @@ def train(
     saved = time.monotonic()
     with cli.progress(total=settings.epochs, unit="epoch", desc=settings.method) as bar:
         bar.update(len(history) - 1)
-        while len(history) <= settings.epochs and len(history) - 1 - _best_epoch(history) < settings.patience:
+        while len(history) <= settings.epochs and len(history) - 1 - best_epoch(history) < settings.patience:
             loss = method.epoch(np.random.default_rng([settings.seed, len(history)]))
             history.append((loss, measure()))
-            if _best_epoch(history) == len(history) - 1:
+            if best_epoch(history) == len(history) - 1:
                 best = [variable.numpy() for variable in method.variables]
             if checkpoint and time.monotonic() - saved > SAVED_EVERY_S:
                 _save(checkpoint, method, best, history)
                 saved = time.monotonic()
             bar.set_postfix_str(f"loss {loss:.3g}, validation AUC {history[-1][1]:.4f}", refresh=False)
             bar.update()
+    learned = np.array(history, np.float32)
+    if n_cross_fits(settings):
+        known = np.flatnonzero(learned_from(parts, settings))
+        return fitted(tf, features, labels, known, settings, best_epoch(learned)), learned
     for variable, value in zip(method.variables, best, strict=True):
         variable.assign(value)
-    return method.export(), np.array(history, np.float32)
+    return method.export(), learned
 
 
-def _best_epoch(history: Sequence[tuple[float, float]]) -> int:
+def fitted(
+    tf: Any, features: np.ndarray | Pixels, labels: np.ndarray, rows: np.ndarray, settings: Settings, n_epochs: int
+) -> Verifier:
+    """Trained on the works `rows` for so many epochs."""
+    method = _begun(tf, features, labels, rows, settings)
+    for epoch in range(1, n_epochs + 1):
+        method.epoch(np.random.default_rng([settings.seed, epoch]))
+    return method.export()
+
+
+def _begun(
+    tf: Any, features: np.ndarray | Pixels, labels: np.ndarray, rows: np.ndarray, settings: Settings
+) -> Method:
+    import keras
+
+    keras.utils.set_random_seed(settings.seed)
+    tf.config.experimental.enable_op_determinism()
+    return methods.METHODS[settings.method](tf, features[rows], labels[rows], settings)
+
+
+def n_cross_fits(settings: Settings) -> int:
+    """In how many folds the calibration is cross-fitted; 0 where it is by validation works: always on pixels, where
+    training again is minutes to hours."""
+    return 0 if settings.method == "siamese_contrastive" else settings.calibration_folds or 0
+
+
+def learned_from(parts: np.ndarray, settings: Settings) -> np.ndarray:
+    """(N,) bool: the works that a verifier has seen the labels of in the end."""
+    return (parts == pairs.TRAIN) | ((parts == pairs.VALIDATION) & (n_cross_fits(settings) > 0))
+
+
+def best_epoch(history: Sequence[tuple[float, float]] | np.ndarray) -> int:
     """The first with the highest validation AUC; the last where there is none to measure."""
     measured = [-1.0 if np.isnan(auc) else auc for _, auc in history]
     return int(np.argmax(measured)) if max(measured) >= 0 else len(history) - 1

@@ -36,12 +36,12 @@ def untrained(features, parts, hubness):
     """The cosine of features as they are."""
     rows = verification.unit(features)
     cohort = rows[parts == pairs.TRAIN] if hubness != "none" else methods.NO_COHORT
-    return Verifier([], "dot", [], hubness, cohort, methods.UNCALIBRATED), rows, None
+    return Verifier([], "dot", [], hubness, cohort, methods.UNCALIBRATED), rows, None, 0
 
 
 def nearness(features):
     """Minus the Euclidean distance."""
-    return Verifier([], "distance", [], "none", methods.NO_COHORT, methods.UNCALIBRATED), features, None
+    return Verifier([], "distance", [], "none", methods.NO_COHORT, methods.UNCALIBRATED), features, None, 0
 
 
 class Bench:
@@ -75,8 +75,8 @@ class Bench:
         )  # fmt: skip
 
     def scorers(self, labels, parts, seed):
-        """name -> function that trains and returns the verifier, what it sees of the works and, where other folds are
-        to be trained for its calibration, the settings."""
+        """name -> function that trains and returns the verifier, what it sees of the works, its settings where it
+        learned anything, and for how many epochs."""
         base = self.settings.verifier.model_copy(update={"seed": seed})
 
         def settled(**changes):
@@ -90,20 +90,15 @@ class Bench:
 
         def trained(**changes):
             chosen, seen = settled(**changes)
-            verifier, _ = verifiers.train(self.tf, seen, labels, parts, chosen, None)
-            return verifier, seen, chosen if chosen.method == "metric" else None
-
-        def closed_form(**changes):
-            chosen, seen = settled(method="metric", **changes)
-            known = parts == pairs.TRAIN
-            return methods.whitened(seen[known], labels[known], chosen), seen, None
+            verifier, history = verifiers.train(self.tf, seen, labels, parts, chosen, None)
+            return verifier, seen, chosen, verifiers.best_epoch(history)
 
         def from_pixels():
             rows = store.rows_of(self.image_ids, self.all_ids)
             pixels = Pixels(OnDisk(self.settings.outputs / "images.h5"), rows)
             chosen = base.model_copy(update={"method": "siamese_contrastive"})
-            verifier, _ = verifiers.train(self.tf, pixels, labels, parts, chosen, None)
-            return verifier, pixels, None
+            verifier, history = verifiers.train(self.tf, pixels, labels, parts, chosen, None)
+            return verifier, pixels, chosen, verifiers.best_epoch(history)
 
         return {
             "Gram cosine": lambda: untrained(self.features["style"], parts, "none"),
@@ -111,11 +106,12 @@ class Bench:
             "colour Hellinger": lambda: nearness(self.features["color"]),
             "untrained mix": lambda: untrained(self.features["mix"], parts, "none"),
             "untrained mix, AS-norm": lambda: untrained(self.features["mix"], parts, "as_norm"),
-            "WCCN": lambda: closed_form(hubness="none"),
-            "WCCN, AS-norm": lambda: closed_form(hubness="as_norm"),
+            "WCCN": lambda: trained(method="metric", epochs=0, hubness="none"),
+            "WCCN, AS-norm": lambda: trained(method="metric", epochs=0),
             "metric, cosine": lambda: trained(method="metric", hubness="none"),
             "metric, CSLS": lambda: trained(method="metric", hubness="csls"),
             "metric": lambda: trained(method="metric"),
+            "metric, not cross-fitted": lambda: trained(method="metric", calibration_folds=None),
             **{
                 f"classifier, {readout}": lambda readout=readout: trained(method="classifier", class_readout=readout)
                 for readout in ("penultimate", "pearson", "dot", "agreement")
@@ -128,11 +124,12 @@ class Bench:
     def fold(self, name, labels, parts, seed):
         """Samples of the figures of one method on one fold, and the seconds that it took to train."""
         start = time.perf_counter()
-        verifier, seen, chosen = self.scorers(labels, parts, seed)[name]()
+        verifier, seen, chosen, n_epochs = self.scorers(labels, parts, seed)[name]()
         seconds = time.perf_counter() - start
         chosen = chosen or self.settings.verifier.model_copy(update={"calibration_folds": None})
-        fitted, edges = judging.calibrate(self.tf, verifier, seen, self.picture, labels, parts, chosen)
-        verifier, works = replace(verifier, calibration=fitted), verifier.works(seen, self.picture)
+        works = verifier.works(seen, self.picture)
+        fitted, edges = judging.calibrate(self.tf, verifier, works, seen, labels, parts, chosen, n_epochs)
+        verifier = replace(verifier, calibration=fitted)
         test = np.flatnonzero(parts == pairs.TEST)
         _, group = np.unique(labels, return_inverse=True)
         order = np.unique(group[test])

@@ -167,17 +167,40 @@ def test_what_is_chosen_does_best_on_unseen_labels_and_the_test_part_has_no_say(
     assert verifiers.choose(swapped, labels, parts, auto) == chosen
 
 
+def test_with_cross_fitting_validation_works_are_learned_from_in_the_end_and_else_they_are_not(tf):
+    """Not trained at all, the verifier is in closed form what its works say: of both parts, or of the one."""
+    features, labels = planted()
+    parts = parts_of(labels)
+    train, both = parts == pairs.TRAIN, (parts == pairs.TRAIN) | (parts == pairs.VALIDATION)
+    for folds, known in ((4, both), (None, train)):
+        chosen = settings_of(epochs=0, calibration_folds=folds)
+        found, _ = verifiers.train(tf, features, labels, parts, chosen, None)
+        kernel, _ = methods.within_class_whitening(features[known], labels[known], 0.6, 8)
+        np.testing.assert_array_equal(found.layers[0].kernel, kernel)
+        assert len(found.cohort) == known.sum()
+    # Trained: for as many epochs as did best, again on both.
+    chosen = settings_of(epochs=6, patience=6, dropout=0.1)
+    found, history = verifiers.train(tf, features, labels, parts, chosen, None)
+    best = int(np.argmax(history[:, 1]))
+    assert best > 0
+    alone = chosen.model_copy(update={"epochs": best, "calibration_folds": None})
+    unwatched = np.where(both, pairs.TRAIN, pairs.UNUSED)
+    unwatched[labels == labels[parts == pairs.TEST][0]] = pairs.VALIDATION  # pairs of one kind: no epoch is better
+    trained, _ = verifiers.train(tf, features, labels, unwatched, alone, None)
+    np.testing.assert_array_equal(found.layers[0].kernel, trained.layers[0].kernel)
+
+
 def test_cross_fitted_probabilities_can_be_believed_of_labels_never_seen(tf):
     features, labels = planted(40, 8, noise=0.5)
     parts = parts_of(labels)
     chosen = settings_of(epochs=2, dropout=0.1)
-    trained, _ = verifiers.train(tf, features, labels, parts, chosen, None)
-    picture, test = np.arange(len(labels)), np.flatnonzero(parts == pairs.TEST)
+    trained, history = verifiers.train(tf, features, labels, parts, chosen, None)
+    n_epochs, picture, test = verifiers.best_epoch(history), np.arange(len(labels)), np.flatnonzero(parts == pairs.TEST)
     works, errors = trained.works(features, picture), []
     _, group = np.unique(labels, return_inverse=True)
     for folds in (3, None):
         settings = chosen.model_copy(update={"calibration_folds": folds})
-        fitted, edges = judging.calibrate(tf, trained, features, picture, labels, parts, settings)
+        fitted, edges = judging.calibrate(tf, trained, works, features, labels, parts, settings, n_epochs)
         verifier = dataclasses.replace(trained, calibration=fitted)
         found = judging.count(verifier, works, labels, None, test, edges, group % outcomes.N_GROUPS)
         errors.append(found["all"].figures()["calibration_error"].value)
@@ -185,6 +208,28 @@ def test_cross_fitted_probabilities_can_be_believed_of_labels_never_seen(tf):
     shuffled = dataclasses.replace(trained, calibration=calibration.Calibration("platt", np.array([9.0, 0.0]), picture))
     bad = judging.count(shuffled, works, labels, None, test, edges, group % outcomes.N_GROUPS)  # the control
     assert bad["all"].figures()["calibration_error"].value > 0.15
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"method": "metric"}, {"method": "siamese_symmetric"}]
+    + [{"method": "classifier", "class_readout": readout} for readout in ("penultimate", "pearson", "dot")],
+)
+def test_what_is_counted_in_bins_is_the_auc_of_the_scores(tf, changes):
+    """Bins follow the scores of the verifier itself: those that calibrate in its stead may score on another scale."""
+    features, labels = planted(40, 8, noise=0.5)
+    parts = parts_of(labels)
+    settings = settings_of(epochs=4, patience=4, learning_rate=0.01).model_copy(update=changes)
+    trained, history = verifiers.train(tf, features, labels, parts, settings, None)
+    works, test = trained.works(features, np.arange(len(labels))), np.flatnonzero(parts == pairs.TEST)
+    fitted, edges = judging.calibrate(
+        tf, trained, works, features, labels, parts, settings, verifiers.best_epoch(history)
+    )
+    verifier, group = dataclasses.replace(trained, calibration=fitted), np.zeros(len(labels), np.int64)
+    counted = judging.count(verifier, works, labels, None, test, edges, group)["all"].figures()["roc_auc"].value
+    left, right = (test[side] for side in np.triu_indices(len(test), 1))
+    exact = metrics.auc(labels[left] == labels[right], verifier.raw(works, left, right))
+    assert counted == pytest.approx(exact, abs=5e-4) and exact > 0.55
 
 
 def test_of_works_that_are_one_picture_one_takes_part(painted, finished, tmp_path):
