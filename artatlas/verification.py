@@ -8,6 +8,7 @@ So every work is looked at once, and a million pairs are a million small sums. N
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,9 @@ from artatlas.pixel_siamese import Pixels
 from artatlas.sources import PlacedSource
 
 PAIRS = 8192  # compared at a time: 2 x 8192 x 128 float32 are 8 MB, about what stays near the processor
-COHORT = 200  # nearest works of the training set that a work's own scores are measured by
+# A work's own scores are measured by the nearest of the training set: by this share of it. A number of works would be
+# another measure in the verifiers that calibrate, which know fewer.
+COHORT = 0.25
 SURELY = 1 - 1e-6  # most that a pair of two pictures scores; 1 is for a picture and itself
 
 
@@ -146,7 +149,7 @@ class Verifier:
     def norms(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean and spread (N, 2) of raw scores with the cohort's nearest, by which a work's scores are corrected.
 
-        as_norm : of the 200 nearest; adaptive symmetric score normalisation of speaker verification, Matejka et al.
+        as_norm : of the nearest quarter; adaptive symmetric score normalisation of speaker verification, Matejka et al.
             2017: s' = ((s - m_a) / d_a + (s - m_b) / d_b) / 2
         csls : mean of the 10 nearest and no spread; Conneau et al. 2018, half of their 2 s - r_a - r_b
         none : 0 and 1
@@ -154,7 +157,7 @@ class Verifier:
         norms = np.tile(np.array([[0, 1]], np.float32), (len(embeddings), 1))
         if self.hubness == "none" or not len(self.cohort):
             return norms
-        k = min(10 if self.hubness == "csls" else COHORT, len(self.cohort))
+        k = min(10, len(self.cohort)) if self.hubness == "csls" else math.ceil(COHORT * len(self.cohort))
         for rows in sources.blocks(len(embeddings)):
             scores = embeddings[rows] @ self.cohort.T  # (B, K)
             nearest = -np.partition(-scores, k - 1, axis=1)[:, :k]

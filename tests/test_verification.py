@@ -90,16 +90,21 @@ def test_random_weights_score_at_chance_and_learned_ones_do_not():
 
 
 def test_as_norm_takes_back_what_a_hub_scores_with_everyone():
-    """A hub and a loner, both at right angles to each other: the raw scores of the cohort favour the hub."""
+    """A hub and a loner, both at right angles to each other: the raw scores of the cohort favour the hub.
+
+    They are measured by a quarter of it, so that half as many such works are the same measure."""
     rng = np.random.default_rng(0)
     hub, loner = np.eye(8, dtype=np.float32)[:2]
     cohort = verification.unit(rng.normal(size=(300, 8)).astype(np.float32) * 0.3 + hub)
     both = np.stack([hub, loner])
     assert (cohort @ hub).mean() > (cohort @ loner).mean() + 0.5
     means, spreads = Verifier([], "dot", [], "as_norm", cohort, PLATT).norms(both).T
-    corrected = (np.sort(cohort @ both.T, axis=0)[-verification.COHORT :] - means) / spreads
+    corrected = (np.sort(cohort @ both.T, axis=0)[-75:] - means) / spreads
     np.testing.assert_allclose(corrected.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(corrected.std(axis=0), 1, atol=1e-4)
+    ranked = cohort[np.argsort(cohort @ loner)]
+    of_half = Verifier([], "dot", [], "as_norm", ranked[::2], PLATT).norms(loner[None])[0]
+    np.testing.assert_allclose(of_half, (means[1], spreads[1]), atol=0.02)
     assert (Verifier([], "dot", [], "none", cohort, PLATT).norms(both) == [[0, 1]]).all()
 
 
