@@ -35,7 +35,7 @@ def run(
     Ctrl-C, `kill`, a closed terminal.
     """
     start, listener = time.perf_counter(), stopping.Listener()
-    sys.unraisablehook, sys.excepthook = _tell_unraisable, _tell_exception
+    _quieten(listener)
     try:
         options = vars(_parser(doc, add_arguments).parse_args())
         config = config_module.load(options.pop("config"), tuple(options.pop("set")))
@@ -76,21 +76,26 @@ def add_update(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _tell_unraisable(unraisable: Any) -> None:
-    """HDF5 objects that could not be closed on a full disk say so once more each; the error line has told it."""
-    if not _is_told(unraisable.exc_value):
-        sys.__unraisablehook__(unraisable)
+def _quieten(listener: stopping.Listener) -> None:
+    """Shows no errors that the user is told of in another way: whatever libraries make of a signal, which ends us, and
+    HDF5 objects that could not be closed on a full disk, each of which says so once more.
 
+    Cython, in which HDF5's Python side is written, and TensorFlow show errors that they then ignore, as if those ended
+    the program; TensorFlow's C++ may wrap ours in one of its own before.
+    """
 
-def _tell_exception(kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:
-    """Cython, in which HDF5's Python side is written, and TensorFlow show what they then ignore as if it ended the
-    program."""
-    if not _is_told(value):
-        sys.__excepthook__(kind, value, traceback)
+    def is_told(error: BaseException | None) -> bool:
+        return bool(listener.heard) or _NOT_CLOSED in str(error)
 
+    def tell_unraisable(unraisable: Any) -> None:
+        if not is_told(unraisable.exc_value):
+            sys.__unraisablehook__(unraisable)
 
-def _is_told(error: BaseException | None) -> bool:
-    return isinstance(error, stopping.Stopped) or _NOT_CLOSED in str(error)
+    def tell_exception(kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:
+        if not is_told(value):
+            sys.__excepthook__(kind, value, traceback)
+
+    sys.unraisablehook, sys.excepthook = tell_unraisable, tell_exception
 
 
 def _parser(doc: str | None, add_arguments: Callable | None) -> argparse.ArgumentParser:

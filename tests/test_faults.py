@@ -357,6 +357,8 @@ def main(config):
             pass
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)  # what PyErr_Print does
+        wrapped = SystemError("Flatten returned a result with an exception set")
+        sys.excepthook(type(wrapped), wrapped, error.__traceback__)
         raise AttributeError("no such attribute") from None
 
 cli.run(main, "A stage.")
