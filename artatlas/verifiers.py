@@ -149,8 +149,9 @@ def _begun(
 
 def n_cross_fits(settings: Settings) -> int:
     """In how many folds the calibration is cross-fitted; 0 where it is by validation works: always on pixels, where
-    training again is minutes to hours."""
-    return 0 if settings.method == "siamese_contrastive" else settings.calibration_folds or 0
+    training again is minutes to hours, and of what a classifier says, which with other classes is on another scale."""
+    says_classes = settings.method == "classifier" and settings.class_readout != "penultimate"
+    return 0 if says_classes or settings.method == "siamese_contrastive" else settings.calibration_folds or 0
 
 
 def learned_from(parts: np.ndarray, settings: Settings) -> np.ndarray:

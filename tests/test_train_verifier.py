@@ -178,6 +178,8 @@ def test_with_cross_fitting_validation_works_are_learned_from_in_the_end_and_els
         kernel, _ = methods.within_class_whitening(features[known], labels[known], 0.6, 8)
         np.testing.assert_array_equal(found.layers[0].kernel, kernel)
         assert len(found.cohort) == known.sum()
+    said = {name: settings_of(method="classifier", class_readout=name) for name in ("penultimate", "dot", "pearson")}
+    assert [verifiers.n_cross_fits(each) for each in said.values()] == [4, 0, 0]
     # Trained: for as many epochs as did best, again on both.
     chosen = settings_of(epochs=6, patience=6, dropout=0.1)
     found, history = verifiers.train(tf, features, labels, parts, chosen, None)
@@ -205,8 +207,9 @@ def test_cross_fitted_probabilities_can_be_believed_of_labels_never_seen(tf):
         found = judging.count(verifier, works, labels, None, test, edges, group % outcomes.N_GROUPS)
         errors.append(found["all"].figures()["calibration_error"].value)
     assert errors[0] < 0.1
-    shuffled = dataclasses.replace(trained, calibration=calibration.Calibration("platt", np.array([9.0, 0.0]), picture))
-    bad = judging.count(shuffled, works, labels, None, test, edges, group % outcomes.N_GROUPS)  # the control
+    surer = calibration.Calibration("platt", fitted.x + [0, 3], fitted.y)
+    too_sure = dataclasses.replace(trained, calibration=surer)
+    bad = judging.count(too_sure, works, labels, None, test, edges, group % outcomes.N_GROUPS)  # the control
     assert bad["all"].figures()["calibration_error"].value > 0.15
 
 
