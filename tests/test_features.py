@@ -2,6 +2,7 @@
 
 import itertools
 
+import h5py
 import numpy as np
 import pytest
 from conftest import FAST, flags, run_script
@@ -92,13 +93,16 @@ def test_wide_vectors_make_short_shards(painted, finished, tmp_path, monkeypatch
     """Up to three shards are in memory: 1,024 Gram vectors of a deep layer would be 1 GB each."""
     settings = load(painted, finished / "images.h5", tmp_path / "outputs")
     extract_features.main(settings)
-    before = (settings.outputs / "style.h5").read_bytes()
+    with h5py.File(settings.outputs / "style.h5") as h5:
+        before = h5["embeddings"][:]
     lengths = []
     compute = shards.compute
     monkeypatch.setattr(shards, "compute", lambda *args, **more: lengths.append(args[4]) or compute(*args, **more))
     monkeypatch.setattr(features, "NUMBERS", 32 * vgg.gram_length("block1_conv1"))
     extract_features.main(settings)
-    assert lengths == [32] and (settings.outputs / "style.h5").read_bytes() == before
+    assert lengths == [32]
+    with h5py.File(settings.outputs / "style.h5") as h5:  # not to the bit on every processor: sums of other lengths
+        np.testing.assert_allclose(h5["embeddings"][:], before, atol=1e-3 * np.abs(before).max())
     monkeypatch.setattr(features, "NUMBERS", 200 * vgg.gram_length("block1_conv1"))
     extract_features.main(settings)
     assert lengths == [32, 192]

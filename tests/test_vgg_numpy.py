@@ -48,7 +48,8 @@ def test_pictures_do_not_depend_on_their_company_and_strips_join(network, pixels
 def test_activations_are_those_that_heads_read(network, pixels):
     maps = vgg_numpy.activations(network, "block2_pool", pixels)
     assert maps.shape == (5, 13, 13, 128) and (maps >= 0).all()
-    assert np.array_equal(maps.max(axis=(1, 2)), vgg_numpy.build(network, HEADS[1:2], 52)(pixels)[0])
+    # Not to the bit: a processor may add up in another order where a matrix has another size.
+    np.testing.assert_allclose(maps.max(axis=(1, 2)), vgg_numpy.build(network, HEADS[1:2], 52)(pixels)[0], rtol=1e-5)
 
 
 def test_a_picture_of_another_size_is_a_bug_of_ours(network):
