@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice, repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from artatlas import cli, store
 from artatlas.errors import UserError
 
 ROWS = 1 << 15  # pairs at a time, some 20 MB as Python's text
+PARSED = 1 << 9  # rows that are lists at a time: of more than 700 new lists, Python's collector searches for cycles
 ANSWERS = dict.fromkeys(("1", "true", "True", "1.0"), 1) | dict.fromkeys(("0", "false", "False", "0.0"), 0)
 
 
@@ -48,18 +50,23 @@ class Pairs:
         except (csv.Error, UnicodeDecodeError) as error:
             raise UserError(f"{self.shown}: is not readable as CSV ({error}). Save it again as UTF-8.") from None
 
-    def read(self, at_a_time: int = ROWS) -> Iterator[tuple[tuple[str, ...], ...]]:
-        """index, left, right and, where there is one, same: tuples of text of up to `at_a_time` rows."""
+    def read(self) -> Iterator[list[list[str]]]:
+        """index, left, right and, where there is one, same: lists of text of about ROWS rows."""
         wanted = [*self.columns, *([self.same] if self.same is not None else [])]
         with self._open() as reader:
             next(reader)
-            while rows := list(islice(reader, at_a_time)):
+            block: list[list[str]] = [[] for _ in wanted]
+            while rows := list(islice(reader, PARSED)):
                 if set(map(len, rows)) != {len(self.header)}:
                     rows = [row for row in rows if row]  # there may be an empty line at the end
                     self._check(rows)
-                if rows:
-                    columns = tuple(zip(*rows, strict=True))
-                    yield tuple(columns[i] for i in wanted)
+                for values, i in zip(block, wanted, strict=True):
+                    values.extend(map(itemgetter(i), rows))
+                if len(block[0]) >= ROWS:
+                    yield block
+                    block = [[] for _ in wanted]
+            if block[0]:
+                yield block
 
     def _check(self, rows: list[list[str]]) -> None:
         for odd in (row for row in rows if len(row) != len(self.header)):
@@ -77,7 +84,7 @@ class Pairs:
         return found
 
 
-def is_true(values: tuple[str, ...], shown: str) -> np.ndarray:
+def is_true(values: list[str], shown: str) -> np.ndarray:
     """(P,) bool of answers as text. Raises UserError where one is neither yes nor no; `shown`: the file's name."""
     truth = np.fromiter(map(ANSWERS.get, values, repeat(-1)), np.int8, len(values))
     if (truth < 0).any():

@@ -88,12 +88,25 @@ def test_order_of_rows_and_of_pairs_and_size_of_blocks_do_not_matter(by_hand, tm
     left, right, _ = some_pairs(labels, 500)
     rows = [(i, IDS[a], IDS[b]) for i, (a, b) in enumerate(zip(left, right, strict=True))]
     straight = read_scores(script.main(settings, write_pairs(tmp_path / "a.csv", rows))[0])
-    monkeypatch.setattr(pair_files.Pairs.read, "__defaults__", (7,))
+    monkeypatch.setattr(pair_files, "ROWS", 20)
+    monkeypatch.setattr(pair_files, "PARSED", 7)
     order = np.random.default_rng(1).permutation(500)
     turned = [(rows[i][0], rows[i][2], rows[i][1]) for i in order]
     mixed = read_scores(script.main(settings, write_pairs(tmp_path / "b.csv", turned))[0])
     assert mixed[0] == [straight[0][i] for i in order]
     np.testing.assert_array_equal(mixed[1], straight[1][order])
+
+
+def test_empty_lines_are_no_pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr(pair_files, "ROWS", 4)
+    monkeypatch.setattr(pair_files, "PARSED", 3)
+    path = tmp_path / "pairs.csv"
+    path.write_text("index,image1,image2\n\n\n\n" + "".join(f"{i},a{i},b{i}\n\n" for i in range(9)), encoding="utf-8")
+    blocks = list(pair_files.Pairs(path, "index", "image1", "image2", "sameArtist").read())
+    assert all(len(column) == len(block[0]) > 0 for block in blocks for column in block) and len(blocks) > 1
+    assert [[text for block in blocks for text in block[i]] for i in range(3)] == [
+        [f"{name}{i}" for i in range(9)] for name in ("", "a", "b")
+    ]
 
 
 def test_known_answers_are_judged(by_hand, tmp_path, capsys):
@@ -166,7 +179,7 @@ def test_what_is_wrong_with_a_file_is_told(by_hand, tmp_path, text, message):
 
 def test_memory_does_not_grow_with_the_pairs(by_hand, tmp_path, monkeypatch):
     settings, *_ = by_hand
-    monkeypatch.setattr(pair_files.Pairs.read, "__defaults__", (2000,))
+    monkeypatch.setattr(pair_files, "ROWS", 2000)
     peaks = []
     for n_pairs in (10_000, 80_000):
         left, right = np.random.default_rng(0).integers(200, size=(2, n_pairs))
