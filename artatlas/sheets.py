@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from artatlas.fonts import Font, font
 
 TILE = 180  # px, the longer side of a neighbour's picture; the query's is TILE + STEP wide
 GAP = 18  # px between tiles
@@ -39,21 +38,7 @@ class Tile:
     remark: str = ""
 
 
-@cache
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """DejaVu Sans, which matplotlib brings: Pillow's own font has no accents, and titles do.
-
-    Letters that it lacks (Chinese, Japanese and so on) are drawn as boxes.
-    """
-    found = find_spec("matplotlib")  # where it is; importing it would take half a second
-    for folder in (found.submodule_search_locations or []) if found else []:
-        file = Path(folder) / "mpl-data" / "fonts" / "ttf" / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
-        if file.is_file():
-            return ImageFont.truetype(str(file), size)
-    return ImageFont.load_default(size)
-
-
-def shortened(text: str, width: int, of_font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def shortened(text: str, width: int, of_font: Font) -> str:
     """As much of `text` as is at most `width` px wide, with an ellipsis where it is cut."""
     if of_font.getlength(text) <= width:
         return text
@@ -121,7 +106,7 @@ def _paste(
     picture = fitted(tile.picture, width, height)
     sheet.paste(picture, (left, top + height - picture.height))
     for i, text in enumerate(tile.lines):
-        style = font(13, bold=i == 0)
+        style = font(13, bold=i == 0, text=text)
         at = left, top + height + 6 + i * LINE
         line = shortened(text, width, style)
         draw.text(at, line, GREY if i > 1 else INK, style)
@@ -195,7 +180,7 @@ def pair_sheet(
 
 def _lines(draw: ImageDraw.ImageDraw, lines: Sequence[str], corner: tuple[int, int], width: int) -> None:
     for i, text in enumerate(lines):
-        style = font(13, bold=i == 0)
+        style = font(13, bold=i == 0, text=text)
         draw.text((corner[0], corner[1] + i * LINE), shortened(text, width, style), GREY if i else INK, style)
 
 
