@@ -2,14 +2,16 @@
 
 Reads   outputs/content.h5, style.h5, color.h5 (those that verifier.sources mentions), images.h5, whose metadata column
         verifier.label says who is who, and variants.h5, which works are one picture
-Writes  outputs/verifier.h5   image_ids (N,), embeddings (N, D) that works are compared by, part (N,) (0 unused,
-        1 train, 2 validation, 3 test), label (N,); history/ and report/, how well it does; network/, readout/,
-        calibration/, scalers/, sources/: all that verify_pairs.py needs, for new pictures too
+Writes  outputs/verifier.h5   image_ids (N,), embeddings (N, D) that works are compared by (by metric: the inner
+        product without the last column, minus both last columns), part (N,) (0 unused, 1 train, 2 validation, 3 test),
+        label (N,); history/ and report/, how well it does; network/, readout/, calibration/, scalers/, sources/: all
+        that verify_pairs.py needs, for new pictures too
         outputs/verifier/   selection.csv (which work was in which part, to use again), curves.png, reliability.png,
         hardest.jpg: the test pairs that it is most wrong about
 Run     python train_verifier.py            settings: verifier
-Source  metric: Hatch, Kajarekar & Stolcke 2006 (within-class covariance normalization), Khosla et al. 2020 (supervised
-        contrastive learning), Matejka et al. 2017 (adaptive score normalisation)
+Source  metric: Hatch, Kajarekar & Stolcke 2006 (within-class covariance normalization), Ioffe 2006 (probabilistic
+        linear discriminant analysis), Khosla et al. 2020 (supervised contrastive learning), Matejka et al. 2017
+        (adaptive score normalisation)
 Cost    metric: about a minute for 1,200 works on 2 busy cores, TensorFlow's start included; siamese_contrastive looks
         at pixels, of 60 works a second there, some 30 times
 
@@ -96,7 +98,7 @@ def draw(
 ) -> None:  # fmt: skip
     """curves.png, reliability.png and hardest.jpg."""
     folder = config.outputs / "verifier"
-    verifier_pictures.draw_curves(folder / "curves.png", history, config.verifier.method)
+    verifier_pictures.draw_curves(folder / "curves.png", history, verifiers.best_epoch(history), config.verifier.method)
     verifier_pictures.draw_reliability(folder / "reliability.png", found)
     hardest = judging.hardest(verifier, works, labels, test)
     with store.open_output(config, "images") as h5:

@@ -198,6 +198,7 @@ class Verifier(_Section):
     n_components: Annotated[int, Field(ge=2)] | Literal["auto"]
     dimensions: Annotated[int, Field(ge=2)]
     shrinkage: Annotated[float, Field(gt=0, le=1)] | Literal["auto"]
+    readout: Literal["plda", "cosine"]
     temperature: Positive
     pull: Annotated[float, Field(ge=0)]
     hubness: Literal["none", "csls", "as_norm"]

@@ -1,6 +1,6 @@
 """The methods by which a verifier learns: each a Keras network, a loss over an epoch, and what `verification` keeps.
 
-Source  metric: Hatch, Kajarekar & Stolcke 2006; Khosla et al. 2020
+Source  metric: Hatch, Kajarekar & Stolcke 2006; Ioffe 2006; Garcia-Romero & Espy-Wilson 2011; Khosla et al. 2020
         classifier: the open-set use of a classifier's penultimate layer is that of Taigman et al. 2014 (DeepFace)
         siamese_concat: Zagoruyko & Komodakis 2015 (2-channel and pseudo-siamese networks join both before they decide)
         siamese_symmetric: Koch, Zemel & Salakhutdinov 2015
@@ -58,13 +58,17 @@ def batches(labels: np.ndarray, batch_size: int, rng: np.random.Generator) -> It
 
 def within_class_whitening(
     features: np.ndarray, labels: np.ndarray, shrinkage: float, n_dimensions: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(kernel (P, D), bias (D,)): the linear map after which works of one label scatter alike in all directions.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(kernel (P, D), bias (D,)): the linear map after which works of one label scatter alike in all directions; and
+    (D,) float64, how the means of labels scatter along its axes, as multiples of how works of one label do.
 
     Hatch, Kajarekar & Stolcke 2006, "Within-class covariance normalization": x -> S_w^(-1/2) (x - mean); its axes
     turned to those of linear discriminant analysis (Fisher 1936), most telling first, of which D are kept. S_w is mixed
-    with `shrinkage` of the identity times its mean variance: there are too few works to know it all.
+    with `shrinkage` of the identity times its mean variance: there are too few works to know it all. So are there too
+    few labels to know the scatter of all: that is mixed by the rule of Ledoit & Wolf 2004.
     """
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     wide = features.astype(np.float64)
     mean = wide.mean(axis=0)
@@ -78,22 +82,38 @@ def within_class_whitening(
     variances, directions = np.linalg.eigh(within)
     whiten = directions / np.sqrt(np.maximum(variances, 1e-9 * variances.max()))
     between = (centres - mean) @ whiten * np.sqrt(sizes / len(wide))[:, None]
-    turn = np.linalg.eigh(between.T @ between)[1][:, ::-1][:, :n_dimensions]
-    kernel = whiten @ turn
+    variances, directions = np.linalg.eigh(between.T @ between)
+    kernel = whiten @ directions[:, ::-1][:, :n_dimensions]
+    apart = np.maximum(variances[::-1][:n_dimensions], 0)
+    amount = ledoit_wolf_shrinkage((centres - mean) @ kernel, assume_centered=True)
+    apart = (1 - amount) * apart + amount * apart.mean()
     # Rows go to unit length afterwards, so its size is free; this one suits the steps of Adam.
     kernel /= np.sqrt(np.square(kernel).sum() / kernel.shape[1])
     kernel *= np.where(kernel[np.abs(kernel).argmax(axis=0), np.arange(kernel.shape[1])] < 0, -1, 1)
-    return kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)
+    return kernel.astype(np.float32), (-mean @ kernel).astype(np.float32), apart
 
 
-def supervised_contrastive(tf: Any, embeddings: Any, codes: Any, temperature: float) -> Any:
+def likelihood_ratio(between: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(p (D,), q (D,)) float32: how many times likelier two rows x, y of unit length are with one label than with two,
+    as a logarithm, is p . x y - q . x x - q . y y and a constant.
+
+    Probabilistic linear discriminant analysis, Ioffe 2006, of two full covariances, which whitening has made diagonal:
+    labels scatter by `between` (D,) along the axes, works of a label by 1. Rows are of unit length, and variances to
+    match, as in Garcia-Romero & Espy-Wilson 2011: features are not as normal as the model has them.
+    """
+    total = (between + 1).sum()
+    b, w = between / total, 1 / total
+    p = b / (w * (2 * b + w))
+    return p.astype(np.float32), (p * b / (2 * (b + w))).astype(np.float32)
+
+
+def supervised_contrastive(tf: Any, similarity: Any, codes: Any) -> Any:
     """L_out of Khosla et al. 2020, "Supervised contrastive learning", eq. 2: the mean over works with a partner.
 
-    embeddings : (B, D) of unit length; codes : (B,) int, equal for works of one label
+    similarity : (B, B), over the temperature; codes : (B,) int, equal for works of one label
     """
-    itself = tf.eye(tf.shape(embeddings)[0])
+    itself = tf.eye(tf.shape(similarity)[0])
     partner = tf.cast(codes[:, None] == codes[None, :], tf.float32) - itself
-    similarity = tf.matmul(embeddings, embeddings, transpose_b=True) / temperature
     log_share = similarity - tf.reduce_logsumexp(similarity - 1e9 * itself, axis=1, keepdims=True)
     n_partners = tf.reduce_sum(partner, axis=1)
     each = -tf.reduce_sum(partner * log_share, axis=1) / tf.maximum(n_partners, 1)
@@ -125,9 +145,26 @@ def _stepper(
 
 
 def whitened(features: np.ndarray, labels: np.ndarray, settings: Settings) -> Verifier:
-    """`metric` before it is trained: works (N, P) compared by the cosine after within-class whitening."""
-    layers = [Layer(*within_class_whitening(features, labels, _shrinkage(settings), settings.dimensions), "unit")]
-    return Verifier(layers, "dot", [], settings.hubness, _cohort(layers, features, settings.hubness), UNCALIBRATED)
+    """`metric` before it is trained: works (N, P) compared by the likelihood ratio or the cosine after within-class
+    whitening."""
+    kernel, bias, between = within_class_whitening(features, labels, _shrinkage(settings), settings.dimensions)
+    return _linear(kernel, bias, likelihood_ratio(between), features, settings)
+
+
+def _linear(
+    kernel: np.ndarray, bias: np.ndarray, ratio: tuple[np.ndarray, np.ndarray], features: np.ndarray, settings: Settings
+) -> Verifier:
+    """Works compared after a linear map; `features` are those that it was learned from."""
+    layers, readout = [Layer(kernel, bias, "unit")], "dot"
+    if settings.readout == "plda":
+        # sqrt(p) x beside q . x x: then a pair costs one inner product.
+        p, q = ratio
+        n = len(p)
+        fold = np.zeros((2 * n, n + 1), np.float32)
+        fold[:n, :n], fold[n:, n] = np.diag(np.sqrt(p)), q
+        layers = [Layer(kernel, bias, "unit_squares"), Layer(fold, np.zeros(n + 1, np.float32), "linear")]
+        readout = "plda"
+    return Verifier(layers, readout, [], settings.hubness, _cohort(layers, features, settings.hubness), UNCALIBRATED)
 
 
 def _shrinkage(settings: Settings) -> float:
@@ -136,26 +173,34 @@ def _shrinkage(settings: Settings) -> float:
 
 
 def metric(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings) -> Method:
-    """A linear map, works compared by the cosine after it: begun at within-class whitening, which is the best that is
-    known in closed form, and trained by the supervised contrastive loss, pulled back to where it began: "L2-SP" of Li,
-    Grandvalet & Davoine 2018, without which it learns the labels it is given and forgets what holds for others."""
+    """A linear map, works compared by the likelihood ratio or the cosine after it: begun at within-class whitening, the
+    best that is known in closed form, and trained by the supervised contrastive loss on these scores, pulled back to
+    where it began: "L2-SP" of Li, Grandvalet & Davoine 2018, without which it learns the labels it is given and forgets
+    what holds for others."""
     import keras
 
-    kernel, bias = within_class_whitening(features, labels, _shrinkage(settings), settings.dimensions)
+    kernel, bias, between = within_class_whitening(features, labels, _shrinkage(settings), settings.dimensions)
+    ratio = likelihood_ratio(between)
     dense = keras.layers.Dense(kernel.shape[1])
     model = keras.Sequential([
         keras.Input((features.shape[1],)), keras.layers.Dropout(settings.dropout, seed=settings.seed), dense,
         keras.layers.UnitNormalization(),
     ])  # fmt: skip
     dense.set_weights([kernel, bias])
-    start = tf.constant(kernel)
+    start, p, q = tf.constant(kernel), *map(tf.constant, ratio)
     _, codes = np.unique(labels, return_inverse=True)
+
+    def similarity(rows: Any) -> Any:
+        """(B, D) of unit length -> (B, B)"""
+        if settings.readout == "cosine":
+            return tf.matmul(rows, rows, transpose_b=True)
+        own = tf.linalg.matvec(rows**2, q)
+        return tf.matmul(rows * p, rows, transpose_b=True) - own[:, None] - own[None, :]
 
     def loss(x: Any, y: Any) -> Any:
         moved = tf.reduce_sum((dense.kernel - start) ** 2)
-        return supervised_contrastive(tf, model(x, training=True), y, settings.temperature) + (
-            settings.pull * moved
-        )
+        scores = similarity(model(x, training=True)) / settings.temperature
+        return supervised_contrastive(tf, scores, y) + settings.pull * moved
 
     optimizer, step = _stepper(tf, model, loss, settings)
 
@@ -167,8 +212,7 @@ def metric(tf: Any, features: np.ndarray, labels: np.ndarray, settings: Settings
         return float(np.mean(steps))
 
     def export() -> Verifier:
-        layers = [Layer(dense.kernel.numpy(), dense.bias.numpy(), "unit")]
-        return Verifier(layers, "dot", [], settings.hubness, _cohort(layers, features, settings.hubness), UNCALIBRATED)
+        return _linear(dense.kernel.numpy(), dense.bias.numpy(), ratio, features, settings)
 
     return Method([*model.variables, *optimizer.variables], epoch, export, knows_at_first=True)
 

@@ -32,8 +32,9 @@ SURELY = 1 - 1e-6  # most that a pair of two pictures scores; 1 is for a picture
 class Layer:
     """rows (B, in) -> activation(rows @ kernel + bias): (B, out).
 
-    activation : linear | relu | softmax | unit (rows to unit length) | relu_unit | softmax_one_hot (1 at the largest) |
-        softmax_centred (softmax, minus each row's mean, to unit length, so that an inner product is Pearson's r)
+    activation : linear | relu | softmax | unit (rows to unit length) | unit_squares (these, and their squares beside
+        them: twice as many columns) | relu_unit | softmax_one_hot (1 at the largest) | softmax_centred (softmax, minus
+        each row's mean, to unit length, so that an inner product is Pearson's r)
     """
 
     kernel: np.ndarray
@@ -56,6 +57,7 @@ ACTIVATIONS = {
     "linear": lambda rows: rows,
     "relu": lambda rows: np.maximum(rows, 0),
     "unit": unit,
+    "unit_squares": lambda rows: np.hstack([unit(rows), unit(rows) ** 2]),
     "relu_unit": lambda rows: unit(np.maximum(rows, 0)),
     "softmax": softmax,
     "softmax_one_hot": lambda rows: (rows == rows.max(axis=1, keepdims=True)).astype(np.float32),
@@ -84,6 +86,10 @@ def _dot(left: np.ndarray, right: np.ndarray, _: Sequence[np.ndarray]) -> np.nda
     return np.einsum("ij,ij->i", left, right)
 
 
+def _plda(left: np.ndarray, right: np.ndarray, _: Sequence[np.ndarray]) -> np.ndarray:
+    return np.einsum("ij,ij->i", left[:, :-1], right[:, :-1]) - (left[:, -1] + right[:, -1])
+
+
 def _distance(left: np.ndarray, right: np.ndarray, _: Sequence[np.ndarray]) -> np.ndarray:
     return -np.sqrt(np.square(left - right).sum(axis=1))
 
@@ -101,11 +107,12 @@ def _ordered(left: np.ndarray, right: np.ndarray, weights: Sequence[np.ndarray])
 
 # (left (B, D), right (B, D), weights) -> raw scores (B,), higher is more alike. Each is the same whichever comes first.
 #   dot          inner product
+#   plda         inner product of all columns but the last, minus the last ones: methods.likelihood_ratio
 #   distance     minus the Euclidean distance
 #   difference   weights w (D,), b ():          w . |left - right| + b
 #   ordered      weights w (D/2,), b (), c (D/2,): the halves of an embedding are what the work gives as the first and
 #                as the second of a pair; w . relu(left half + right half + c) + b, the mean of both orders
-READOUTS = {"dot": _dot, "distance": _distance, "difference": _difference, "ordered": _ordered}
+READOUTS = {"dot": _dot, "plda": _plda, "distance": _distance, "difference": _difference, "ordered": _ordered}
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,9 @@ class Verifier:
         k = min(10, len(self.cohort)) if self.hubness == "csls" else math.ceil(COHORT * len(self.cohort))
         for rows in sources.blocks(len(embeddings)):
             scores = embeddings[rows] @ self.cohort.T  # (B, K)
+            if self.readout == "plda":
+                last, others = embeddings[rows, -1:], self.cohort[:, -1]
+                scores -= last * others + last + others
             nearest = -np.partition(-scores, k - 1, axis=1)[:, :k]
             norms[rows, 0] = nearest.mean(axis=1)
             if self.hubness == "as_norm":

@@ -14,14 +14,13 @@ from artatlas.queries import Catalogue
 BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # told apart by the colour blind too: Okabe & Ito 2008
 
 
-def draw_curves(path: Path, history: np.ndarray, method: str) -> None:
-    """Training loss and validation AUC after each epoch (E, 2); the one that was kept is marked."""
+def draw_curves(path: Path, history: np.ndarray, kept: int, method: str) -> None:
+    """Training loss and validation AUC after each epoch (E, 2); the epoch that was kept is marked."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     epochs = np.arange(len(history))
-    kept = int(np.nanargmax(history[:, 1])) if np.isfinite(history[:, 1]).any() else len(history) - 1
     axes.plot(epochs, history[:, 1], color=BLUE, marker="o", markersize=3)
     axes.axvline(kept, color="0.6", linestyle=":")
     axes.annotate(

@@ -22,6 +22,7 @@ from artatlas.verification import Layer, Verifier, Works
 SAVED_EVERY_S = 5  # an epoch takes less; a stopped run loses no more than this
 COMPONENTS, SHRINKAGES = (80, 160), (0.5, 0.8)  # that `auto` chooses from
 USUAL_COMPONENTS, MOST_COMPONENTS, CHOICE_FOLDS = 160, max(COMPONENTS), 3
+LEAST_GAIN = 0.003  # of validation AUC: less is what chance gives (docs/EXPERIMENTS.md), and `metric` stays as it began
 VALIDATION_PAIRS = 500_000  # at most, of all pairs among validation works
 
 
@@ -108,10 +109,10 @@ def train(
     saved = time.monotonic()
     with cli.progress(total=settings.epochs, unit="epoch", desc=settings.method) as bar:
         bar.update(len(history) - 1)
-        while len(history) <= settings.epochs and len(history) - 1 - best_epoch(history) < settings.patience:
+        while len(history) <= settings.epochs and len(history) - 1 - _highest(history) < settings.patience:
             loss = method.epoch(np.random.default_rng([settings.seed, len(history)]))
             history.append((loss, measure()))
-            if best_epoch(history) == len(history) - 1:
+            if _highest(history) == len(history) - 1:
                 best = [variable.numpy() for variable in method.variables]
             if checkpoint and time.monotonic() - saved > SAVED_EVERY_S:
                 _save(checkpoint, method, best, history)
@@ -119,7 +120,7 @@ def train(
             bar.set_postfix_str(f"loss {loss:.3g}, validation AUC {history[-1][1]:.4f}", refresh=False)
             bar.update()
     learned = np.array(history, np.float32)
-    if n_cross_fits(settings):
+    if n_cross_fits(settings) or best_epoch(learned) == 0:
         known = np.flatnonzero(learned_from(parts, settings))
         return fitted(tf, features, labels, known, settings, best_epoch(learned)), learned
     for variable, value in zip(method.variables, best, strict=True):
@@ -137,9 +138,7 @@ def fitted(
     return method.export()
 
 
-def _begun(
-    tf: Any, features: np.ndarray | Pixels, labels: np.ndarray, rows: np.ndarray, settings: Settings
-) -> Method:
+def _begun(tf: Any, features: np.ndarray | Pixels, labels: np.ndarray, rows: np.ndarray, settings: Settings) -> Method:
     import keras
 
     keras.utils.set_random_seed(settings.seed)
@@ -160,7 +159,13 @@ def learned_from(parts: np.ndarray, settings: Settings) -> np.ndarray:
 
 
 def best_epoch(history: Sequence[tuple[float, float]] | np.ndarray) -> int:
-    """The first with the highest validation AUC; the last where there is none to measure."""
+    """The first with the highest validation AUC, or 0 where training hardly raised it; the last where there is none to
+    measure."""
+    best, aucs = _highest(history), [auc for _, auc in history]
+    return 0 if aucs[best] < aucs[0] + LEAST_GAIN else best  # never 0 where aucs[0] is NaN
+
+
+def _highest(history: Sequence[tuple[float, float]] | np.ndarray) -> int:
     measured = [-1.0 if np.isnan(auc) else auc for _, auc in history]
     return int(np.argmax(measured)) if max(measured) >= 0 else len(history) - 1
 

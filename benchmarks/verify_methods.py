@@ -29,6 +29,7 @@ from artatlas.pixel_siamese import OnDisk, Pixels
 from artatlas.verification import Verifier
 
 MIX = {"content": 0.5, "style": 1.0, "color": 0.4}  # configs/same_artist.yaml
+LEARNED = ("metric", "WCCN", "PLDA", "classifier", "siamese")  # how their names begin
 FIGURES = ("roc_auc", "within", "pr_auc", "calibration_error", "answered", "accuracy_answered")
 
 
@@ -80,9 +81,9 @@ class Bench:
         base = self.settings.verifier.model_copy(update={"seed": seed})
 
         def settled(**changes):
-            """Settings without `auto`, and the features that they ask for; chosen once for all forms of `metric`."""
+            """Settings without `auto`, and the features that they ask for; chosen once for all forms of a read-out."""
             wanted = base.model_copy(update=changes)
-            key = wanted.method == "metric", seed, parts.tobytes()
+            key = wanted.method == "metric", wanted.readout, seed, parts.tobytes()
             if key not in self.choices:
                 self.choices[key] = verifiers.choose(self.components, labels, parts, wanted)
             found = {name: getattr(self.choices[key], name) for name in ("n_components", "shrinkage")}
@@ -106,9 +107,11 @@ class Bench:
             "colour Hellinger": lambda: nearness(self.features["color"]),
             "untrained mix": lambda: untrained(self.features["mix"], parts, "none"),
             "untrained mix, AS-norm": lambda: untrained(self.features["mix"], parts, "as_norm"),
-            "WCCN": lambda: trained(method="metric", epochs=0, hubness="none"),
-            "WCCN, AS-norm": lambda: trained(method="metric", epochs=0),
-            "metric, cosine": lambda: trained(method="metric", hubness="none"),
+            "WCCN": lambda: trained(method="metric", epochs=0, hubness="none", readout="cosine"),
+            "WCCN, AS-norm": lambda: trained(method="metric", epochs=0, readout="cosine"),
+            "PLDA": lambda: trained(method="metric", epochs=0, hubness="none"),
+            "PLDA, AS-norm": lambda: trained(method="metric", epochs=0),
+            "metric, uncorrected": lambda: trained(method="metric", hubness="none"),
             "metric, CSLS": lambda: trained(method="metric", hubness="csls"),
             "metric": lambda: trained(method="metric"),
             "metric, not cross-fitted": lambda: trained(method="metric", calibration_folds=None),
@@ -161,7 +164,7 @@ def table(results):
             name: {key: np.nanmean([each[key] for each in folds], axis=0) for key in FIGURES}
             for name, (folds, _) in results.items()
         }
-    bare = [name for name in means if not name.startswith(("metric", "WCCN", "classifier", "siamese", "shuffled"))]
+    bare = [name for name in means if not name.startswith(LEARNED)]
     for name, found in means.items():
         cells = [name]
         for key in ("roc_auc", "within"):

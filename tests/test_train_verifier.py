@@ -12,6 +12,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+import scipy.stats
 from conftest import REPO, edited, flags, run_script
 from PIL import Image
 
@@ -139,7 +140,7 @@ def test_training_beats_the_cosine_of_what_it_starts_from(tf):
 
 def test_within_class_whitening_makes_artists_scatter_alike():
     features, labels = planted(60, 30)
-    kernel, bias = methods.within_class_whitening(features, labels, 1e-6, 20)
+    kernel, bias, _ = methods.within_class_whitening(features, labels, 1e-6, 20)
     placed = features @ kernel + bias
     _, codes = np.unique(labels, return_inverse=True)
     centres = np.stack([np.bincount(codes, column) / np.bincount(codes) for column in placed.T], axis=1)
@@ -149,6 +150,54 @@ def test_within_class_whitening_makes_artists_scatter_alike():
     assert np.abs(before / before.trace() * 20 - np.eye(20)).max() > 0.3  # the control: they did not
     between = centres.var(axis=0)
     assert between[:6].sum() > 5 * between[6:].sum() and (np.diff(between) <= 1e-3 * between[0]).all()
+
+
+def test_the_likelihood_ratio_is_that_of_normal_works():
+    """Against the densities of SciPy; and fitted on works that are drawn so, it finds what they were drawn with."""
+    between = np.array([3.0, 1.0, 0.1])
+    p, q = methods.likelihood_ratio(between)
+    rng = np.random.default_rng(0)
+    x, y = verification.unit(rng.normal(size=(2, 50, 3)).reshape(100, 3)).reshape(2, 50, 3)
+    found = x * y @ p - (x**2 + y**2) @ q
+    within, apart = np.eye(3) / (between + 1).sum(), np.diag(between) / (between + 1).sum()
+    one = np.block([[apart + within, apart], [apart, apart + within]])
+    two = np.block([[apart + within, 0 * apart], [0 * apart, apart + within]])
+    both = np.hstack([x, y])
+    one_label, two_labels = (scipy.stats.multivariate_normal(cov=cov).logpdf(both) for cov in (one, two))
+    truth = one_label - two_labels
+    np.testing.assert_allclose(found - found.mean(), truth - truth.mean(), atol=1e-5)
+    labels = np.repeat(np.arange(4000), 5)
+    works = (rng.normal(size=(4000, 3)) * np.sqrt(between))[labels] + rng.normal(size=(20000, 3))
+    *_, estimated = methods.within_class_whitening(works @ np.diag([1.0, 5.0, 0.2]), labels, 1e-9, 3)
+    np.testing.assert_allclose(estimated, between + 1 / 5, rtol=0.1)  # means of five works scatter by a fifth more
+
+
+def test_of_few_labels_little_is_believed():
+    """Five labels have means in four directions, and the fifth to eighth must not count for nothing."""
+    features, labels = planted(5, 40)
+    *_, between = methods.within_class_whitening(features, labels, 0.5, 8)
+    assert between[4:].min() > 0.05 * between[0]
+
+
+@pytest.mark.parametrize("hubness", ["none", "csls", "as_norm"])
+def test_what_a_pair_scores_is_the_likelihood_ratio(hubness):
+    features, labels = planted()
+    chosen = settings_of(hubness=hubness)
+    verifier = methods.whitened(features, labels, chosen)
+    kernel, bias, between = methods.within_class_whitening(features, labels, 0.6, 8)
+    p, q = methods.likelihood_ratio(between)
+    rows = verification.unit(features @ kernel + bias)
+    truth = (rows * p) @ rows.T - (rows**2 @ q)[:, None] - rows**2 @ q  # (N, N)
+    works = verifier.works(features, np.arange(len(labels)))
+    left, right = np.triu_indices(len(labels), 1)
+    bare = dataclasses.replace(verifier, hubness="none").raw(works, left, right)
+    np.testing.assert_allclose(bare, truth[left, right], atol=1e-4)
+    k = {"none": 0, "csls": 10, "as_norm": 80}[hubness]
+    if k:
+        usual = -np.sort(-truth, axis=1)[:, :k].mean(axis=1)
+        np.testing.assert_allclose(works.norms[:, 0], usual, atol=1e-4)
+    cosine = methods.whitened(features, labels, chosen.model_copy(update={"readout": "cosine"}))
+    assert cosine.readout == "dot" and cosine.embed(features).shape == (len(labels), 8)
 
 
 def test_what_is_chosen_does_best_on_unseen_labels_and_the_test_part_has_no_say(monkeypatch):
@@ -175,7 +224,7 @@ def test_with_cross_fitting_validation_works_are_learned_from_in_the_end_and_els
     for folds, known in ((4, both), (None, train)):
         chosen = settings_of(epochs=0, calibration_folds=folds)
         found, _ = verifiers.train(tf, features, labels, parts, chosen, None)
-        kernel, _ = methods.within_class_whitening(features[known], labels[known], 0.6, 8)
+        kernel, *_ = methods.within_class_whitening(features[known], labels[known], 0.6, 8)
         np.testing.assert_array_equal(found.layers[0].kernel, kernel)
         assert len(found.cohort) == known.sum()
     said = {name: settings_of(method="classifier", class_readout=name) for name in ("penultimate", "dot", "pearson")}
@@ -190,6 +239,24 @@ def test_with_cross_fitting_validation_works_are_learned_from_in_the_end_and_els
     unwatched[labels == labels[parts == pairs.TEST][0]] = pairs.VALIDATION  # pairs of one kind: no epoch is better
     trained, _ = verifiers.train(tf, features, labels, unwatched, alone, None)
     np.testing.assert_array_equal(found.layers[0].kernel, trained.layers[0].kernel)
+
+
+def test_training_that_gains_nothing_is_not_kept(tf):
+    """Shuffled labels: validation AUC moves by chance. What is in closed form stays, whatever epoch was luckiest."""
+    nan = float("nan")
+    for aucs, best in (
+        ([0.8, 0.801, 0.802, 0.7], 0), ([0.8, 0.801, 0.82, 0.81], 2), ([0.8, 0.7], 0), ([nan, 0.6, 0.6, 0.5], 1),
+        ([nan, nan, nan], 2), ([nan], 0),
+    ):  # fmt: skip
+        assert verifiers.best_epoch([(nan, auc) for auc in aucs]) == best, aucs
+    features, labels = planted()
+    parts = parts_of(labels)
+    chosen = settings_of(epochs=4, patience=4, learning_rate=1e-6, calibration_folds=None)  # no step worth the name
+    found, history = verifiers.train(tf, features, labels, parts, chosen, None)
+    assert np.ptp(history[:, 1]) < verifiers.LEAST_GAIN
+    train = parts == pairs.TRAIN
+    kernel, *_ = methods.within_class_whitening(features[train], labels[train], 0.6, 8)
+    np.testing.assert_array_equal(found.layers[0].kernel, kernel)
 
 
 def test_cross_fitted_probabilities_can_be_believed_of_labels_never_seen(tf):
@@ -268,7 +335,7 @@ def test_the_contrastive_loss_is_the_papers(tf):
         partners = [p for p in others if codes[p] == codes[i]]
         below = sum(np.exp(z[i] @ z[a] / 0.3) for a in others)
         losses += [-np.mean([np.log(np.exp(z[i] @ z[p] / 0.3) / below) for p in partners])] if partners else []
-    found = methods.supervised_contrastive(tf, tf.constant(z), tf.constant(codes), 0.3)
+    found = methods.supervised_contrastive(tf, tf.constant(z @ z.T / 0.3), tf.constant(codes))
     assert float(found) == pytest.approx(np.mean(losses), rel=1e-4)
 
 
@@ -312,7 +379,7 @@ def test_the_stage_writes_what_it_says(trained):
     folder, said = trained
     with h5py.File(folder / "verifier.h5") as h5:
         part, label, n_works = h5["part"][:], h5["label"].asstr()[:], len(h5["image_ids"])
-        assert n_works == 64 and h5["embeddings"].shape == (64, 8)
+        assert n_works == 64 and h5["embeddings"].shape == (64, 8 + 1)
         value, low, high = h5["report/all"].attrs["roc_auc"]
         assert 0.4 < value <= 1 and np.isnan(low) and np.isnan(high)  # two artists are too few for an interval
     sides = [set(label[part == p]) for p in (1, 2, 3)]

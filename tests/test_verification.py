@@ -30,7 +30,8 @@ def verifier_of(readout, hubness, seed=0, n_inputs=12, n_dimensions=8):
     return Verifier([layer], readout, weights, hubness, cohort, PLATT)
 
 
-WAYS = [*[(readout, "none") for readout in READOUTS], ("dot", "csls"), ("dot", "as_norm")]
+CORRECTED = [(readout, hubness) for readout in ("dot", "plda") for hubness in ("csls", "as_norm")]
+WAYS = [*[(readout, "none") for readout in READOUTS], *CORRECTED]
 
 
 @pytest.mark.parametrize("readout, hubness", WAYS)
