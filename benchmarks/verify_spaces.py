@@ -1,6 +1,6 @@
 """Which embeddings tell artists apart that were never seen: one by one, side by side, or as an ensemble of scores?
 
-In closed form (within-class whitening, AS-norm), so that much can be tried. Components and shrinkage are chosen in
+In closed form (`metric` untrained: PLDA, AS-norm), so that much can be tried. Components and shrinkage are chosen in
 every fold by the artists outside its test part; so are the weights of the ensemble, by logistic regression on the
 scores of pairs of artists that the scorers had not seen. All pairs among the test works of a fold are scored.
 

@@ -24,9 +24,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import header, paired, ratio
 
-from artatlas import config, outcomes, store, verification, vgg
+from artatlas import config, methods, outcomes, store, verification, vgg
 from artatlas.calibration import Calibration
-from artatlas.verification import Layer, Verifier
 
 N_WORKS, N_DIMENSIONS, N_COHORT, N_ARTISTS = 13_000, 128, 2_000, 500
 REPO = Path(__file__).resolve().parent.parent
@@ -38,11 +37,11 @@ def make(folder):
     labels = rng.integers(N_ARTISTS, size=N_WORKS)
     hands = rng.normal(size=(N_ARTISTS, N_DIMENSIONS))
     rows = (hands[labels] + 2 * rng.normal(size=(N_WORKS, N_DIMENSIONS))).astype(np.float32)
-    layer = Layer(np.eye(N_DIMENSIONS, dtype=np.float32), np.zeros(N_DIMENSIONS, np.float32), "unit")
-    cohort = verification.unit(rows[:N_COHORT])
-    verifier = Verifier([layer], "dot", [], "as_norm", cohort, Calibration("platt", np.array([2.0, -4.0]), np.zeros(0)))
-    works = verifier.works(rows, np.arange(N_WORKS))
     settings = config.load(None, (f"paths.outputs={folder}",))
+    chosen = settings.verifier.model_copy(update={"shrinkage": 0.5})
+    fitted = methods.whitened(rows[:N_COHORT], labels[:N_COHORT], chosen)
+    verifier = fitted.begun_by([], Calibration("platt", np.array([2.0, -4.0]), np.zeros(0)))
+    works = verifier.works(rows, np.arange(N_WORKS))
     ids = np.array([f"train/{i}.jpg" for i in range(N_WORKS)], dtype=object)
     with store.create(folder / "verifier.h5", "verifier", {"settings": settings.settings(("verifier",))}, {}) as h5:
         store.write_ids(h5, ids)
@@ -61,9 +60,10 @@ def one_by_one(verifier, works, left, right):
     """The same scores, a step of Python a pair."""
     found = []
     for a, b in zip(left.tolist(), right.tolist(), strict=True):
-        cosine = float(works.embeddings[a] @ works.embeddings[b])
+        x, y = works.embeddings[a], works.embeddings[b]
+        ratio = float(x[:-1] @ y[:-1] - x[-1] - y[-1])
         (m_a, d_a), (m_b, d_b) = works.norms[a], works.norms[b]
-        raw = ((cosine - m_a) / d_a + (cosine - m_b) / d_b) / 2
+        raw = ((ratio - m_a) / d_a + (ratio - m_b) / d_b) / 2
         found.append(1 / (1 + np.exp(-(verifier.calibration.x[0] * raw + verifier.calibration.x[1]))))
     return found
 
@@ -72,7 +72,8 @@ def call_a_pair(works, left, right):
     """One call of a small Keras network on both embeddings a pair; the older systems called a whole VGG."""
     import keras
 
-    model = keras.Sequential([keras.Input((2 * N_DIMENSIONS,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(1)])
+    n_columns = 2 * works.embeddings.shape[1]
+    model = keras.Sequential([keras.Input((n_columns,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(1)])
 
     def call():
         for a, b in zip(left.tolist(), right.tolist(), strict=True):
