@@ -8,8 +8,8 @@ Run     python verify_pairs.py PAIRS.csv [--images FOLDER] [--output FILE]
         Columns are index,image1,image2 and, where the answer is known, sameArtist (1 or 0); names can be changed:
         --index, --left, --right, --same. With known answers it tells how good the scores are.
 Source  Kaggle's "Painter by Numbers" (2016), whose submission_info.csv and submission these are
-Cost    about 10 s for a million pairs on 2 busy cores, most of it for reading and writing CSV; 190 MB for 13,000
-        works, however many pairs
+Cost    about 4 s for a million pairs on two quick cores, start included, most of it for reading and writing CSV;
+        180 MB for 13,000 works, however many pairs
 
 An interval draws whole artists with replacement where the collection knows them, and pictures where it does not.
 """
