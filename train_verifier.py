@@ -12,8 +12,8 @@ Run     python train_verifier.py            settings: verifier
 Source  metric: Hatch, Kajarekar & Stolcke 2006 (within-class covariance normalization), Ioffe 2006 (probabilistic
         linear discriminant analysis), Khosla et al. 2020 (supervised contrastive learning), Matejka et al. 2017
         (adaptive score normalisation)
-Cost    metric: about a minute for 1,200 works on 2 busy cores, TensorFlow's start included; siamese_contrastive looks
-        at pixels, of 60 works a second there, some 30 times
+Cost    metric: some ten seconds for 1,200 works on 2 cores, TensorFlow's start included; siamese_contrastive looks
+        at pixels, in four to ten minutes of a core
 
 An artist is in one part only (verifier.split: disjoint), so that the figures are of artists that are new. Whatever is
 chosen, calibrated or ended early is so by the other parts.
