@@ -65,10 +65,8 @@ def within_class_whitening(
     Hatch, Kajarekar & Stolcke 2006, "Within-class covariance normalization": x -> S_w^(-1/2) (x - mean); its axes
     turned to those of linear discriminant analysis (Fisher 1936), most telling first, of which D are kept. S_w is mixed
     with `shrinkage` of the identity times its mean variance: there are too few works to know it all. So are there too
-    few labels to know the scatter of all: that is mixed by the rule of Ledoit & Wolf 2004.
+    few labels to know how all would scatter: that is mixed with its mean too, see `doubt`.
     """
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     wide = features.astype(np.float64)
     mean = wide.mean(axis=0)
@@ -85,12 +83,18 @@ def within_class_whitening(
     variances, directions = np.linalg.eigh(between.T @ between)
     kernel = whiten @ directions[:, ::-1][:, :n_dimensions]
     apart = np.maximum(variances[::-1][:n_dimensions], 0)
-    amount = ledoit_wolf_shrinkage((centres - mean) @ kernel, assume_centered=True)
+    amount = doubt(len(apart), len(sizes))
     apart = (1 - amount) * apart + amount * apart.mean()
     # Rows go to unit length afterwards, so its size is free; this one suits the steps of Adam.
     kernel /= np.sqrt(np.square(kernel).sum() / kernel.shape[1])
     kernel *= np.where(kernel[np.abs(kernel).argmax(axis=0), np.arange(kernel.shape[1])] < 0, -1, 1)
     return kernel.astype(np.float32), (-mean @ kernel).astype(np.float32), apart
+
+
+def doubt(n_dimensions: int, n_labels: int) -> float:
+    """Share of the mean in how labels scatter along each axis: as if, beside those that there are, as many as there are
+    axes had been seen to lie apart alike in all (a conjugate prior, Haff 1980)."""
+    return n_dimensions / (n_dimensions + n_labels)
 
 
 def likelihood_ratio(between: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

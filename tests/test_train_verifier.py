@@ -172,11 +172,13 @@ def test_the_likelihood_ratio_is_that_of_normal_works():
     np.testing.assert_allclose(estimated, between + 1 / 5, rtol=0.1)  # means of five works scatter by a fifth more
 
 
-def test_of_few_labels_little_is_believed():
-    """Five labels have means in four directions, and the fifth to eighth must not count for nothing."""
-    features, labels = planted(5, 40)
+@pytest.mark.parametrize("n_labels", [2, 5])
+def test_of_few_labels_little_is_believed(n_labels):
+    """Their means lie in fewer directions than there are axes, and the others must not count for nothing."""
+    features, labels = planted(n_labels, 40)
     *_, between = methods.within_class_whitening(features, labels, 0.5, 8)
-    assert between[4:].min() > 0.05 * between[0]
+    assert between[n_labels:].min() > 0.05 * between[0] and methods.doubt(8, n_labels) > 0.6
+    assert methods.doubt(8, 10**6) < 1e-4
 
 
 @pytest.mark.parametrize("hubness", ["none", "csls", "as_norm"])
@@ -274,7 +276,7 @@ def test_cross_fitted_probabilities_can_be_believed_of_labels_never_seen(tf):
         found = judging.count(verifier, works, labels, None, test, edges, group % outcomes.N_GROUPS)
         errors.append(found["all"].figures()["calibration_error"].value)
     assert errors[0] < 0.1
-    surer = calibration.Calibration("platt", fitted.x + [0, 3], fitted.y)
+    surer = calibration.Calibration("platt", fitted.x + [0, 4], fitted.y)
     too_sure = dataclasses.replace(trained, calibration=surer)
     bad = judging.count(too_sure, works, labels, None, test, edges, group % outcomes.N_GROUPS)  # the control
     assert bad["all"].figures()["calibration_error"].value > 0.15
