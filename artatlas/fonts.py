@@ -18,6 +18,7 @@ from artatlas import cli
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 SURE = "\u0250"  # DejaVu Sans has every letter before this one: Latin with all its accents
+MARKS = frozenset("–—‘’“”„…•")  # it has these too, and many titles do: to ask the font takes half a second
 PLAIN = ("sans", "gothic", "hei")  # in the names of fonts like DejaVu Sans, whatever their script
 
 
@@ -57,7 +58,7 @@ def _opened(file: str, size: int) -> ImageFont.FreeTypeFont:
 
 def _file_for(text: str) -> str | None:
     """The font for a text, None where that is DejaVu Sans."""
-    letters = frozenset(letter for letter in text if letter >= SURE and letter.isprintable())
+    letters = frozenset(letter for letter in text if letter >= SURE and letter not in MARKS and letter.isprintable())
     return _with(letters) if letters else None
 
 

@@ -31,6 +31,7 @@ def test_accents_and_alphabets_are_of_dejavu(system, capsys):
     for text in ("", "plain", "Mèjõr Lëttêrs", "Čeština, Ελλάδα, Русский", "line\nbreak\u200b"):
         assert fonts.font(13, text=text).getname()[0] == "DejaVu Sans"
         assert fonts.families([text]) == ["DejaVu Sans"]
+    assert set(map(ord, fonts.MARKS)) | set(range(0xA0, ord(fonts.SURE))) - {0xAD} <= fonts._codes(fonts._usual())
     assert fonts.font(13, bold=True).getname() == ("DejaVu Sans", "Bold")
     assert capsys.readouterr().err == ""
 
