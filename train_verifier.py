@@ -2,10 +2,10 @@
 
 Reads   outputs/content.h5, style.h5, color.h5 (those that verifier.sources mentions), images.h5, whose metadata column
         verifier.label says who is who, and variants.h5, which works are one picture
-Writes  outputs/verifier.h5   image_ids (N,), embeddings (N, D) that works are compared by (by metric: the inner
-        product without the last column, minus both last columns), part (N,) (0 unused, 1 train, 2 validation, 3 test),
-        label (N,); history/ and report/, how well it does; network/, readout/, calibration/, scalers/, sources/: all
-        that verify_pairs.py needs, for new pictures too
+Writes  outputs/verifier.h5   image_ids (N,), embeddings (N, D) that works are compared by (verifier.readout plda:
+        by the inner product without the last column, minus both last columns), part (N,) (0 unused, 1 train, 2
+        validation, 3 test), label (N,); history/ and report/, how well it does; network/, readout/, calibration/,
+        scalers/, sources/: all that verify_pairs.py needs, for new pictures too
         outputs/verifier/   selection.csv (which work was in which part, to use again), curves.png, reliability.png,
         hardest.jpg: the test pairs that it is most wrong about
 Run     python train_verifier.py            settings: verifier

@@ -7,7 +7,6 @@ their place, and a note tells so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,16 +27,16 @@ def font(size: int, bold: bool = False, text: str = "") -> Font:
     return _opened(found, size) if found else ImageFont.load_default(size)
 
 
-def families(texts: Iterable[str]) -> list[str]:
-    """What matplotlib's `font.family` has to be for all of `texts`: it takes each letter from the first that has it."""
-    names = ["DejaVu Sans"]
-    for file in sorted({found for text in texts if (found := _file_for(text))}):
-        from matplotlib import font_manager
+def families(text: str) -> list[str]:
+    """What matplotlib's `font.family` has to be for `text`: it takes each letter from the first that has it."""
+    found = _file_for(text)
+    if not found:
+        return ["DejaVu Sans"]
+    from matplotlib import font_manager
 
-        if file not in {each.fname for each in font_manager.fontManager.ttflist}:  # newer than matplotlib's list
-            font_manager.fontManager.addfont(file)
-        names.append(font_manager.FontProperties(fname=file).get_name())
-    return names
+    if found not in {each.fname for each in font_manager.fontManager.ttflist}:  # newer than matplotlib's list
+        font_manager.fontManager.addfont(found)
+    return ["DejaVu Sans", font_manager.FontProperties(fname=found).get_name()]
 
 
 @cache

@@ -99,8 +99,8 @@ def _draw_points(axes: Any, coordinates: np.ndarray, column: str, values: list[s
     legend = axes.legend(handles, names, title="-", loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     # Set afterwards, for a legend leaves out labels that begin with an underscore and reads $ as mathematics.
     for text, (label, *_) in zip(legend.get_texts(), groups, strict=True):
-        text.set(text=label, fontfamily=fonts.families([label]), parse_math=False)
-    legend.get_title().set(text=as_label(column), fontfamily=fonts.families([column]), parse_math=False)
+        text.set(text=label, fontfamily=fonts.families(label), parse_math=False)
+    legend.get_title().set(text=as_label(column), fontfamily=fonts.families(column), parse_math=False)
 
 
 def _draw_numbers(axes: Any, x: np.ndarray, y: np.ndarray, column: str, numbers: np.ndarray, look: dict) -> None:
@@ -119,7 +119,7 @@ def _draw_numbers(axes: Any, x: np.ndarray, y: np.ndarray, column: str, numbers:
     bar = axes.figure.colorbar(points, cax=cax, ticks=bounds, format="%.6g")
     bar.outline.set_visible(False)
     unknown = f"\n(grey: not known, {(~known).sum():,})" if not known.all() else ""
-    bar.set_label(as_label(column) + unknown, fontfamily=fonts.families([column]), parse_math=False)
+    bar.set_label(as_label(column) + unknown, fontfamily=fonts.families(column), parse_math=False)
 
 
 def draw_losses(path: Path, losses: np.ndarray, n_warmup: int, objective: str) -> None:

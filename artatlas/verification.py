@@ -57,7 +57,7 @@ ACTIVATIONS = {
     "linear": lambda rows: rows,
     "relu": lambda rows: np.maximum(rows, 0),
     "unit": unit,
-    "unit_squares": lambda rows: np.hstack([unit(rows), unit(rows) ** 2]),
+    "unit_squares": lambda rows: np.hstack([u := unit(rows), u**2]),
     "relu_unit": lambda rows: unit(np.maximum(rows, 0)),
     "softmax": softmax,
     "softmax_one_hot": lambda rows: (rows == rows.max(axis=1, keepdims=True)).astype(np.float32),
